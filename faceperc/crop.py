@@ -1,0 +1,210 @@
+"""FaceCrop: the one place where image pixels become crop pixels and back.
+
+Training, evaluation, export and prediction all crop with this class, so a half-pixel slip cannot hide in
+one of them. Coordinates are (x, y) in pixels; (0, 0) is the CENTRE of the top left pixel, in the image and
+in the crop, so an image of width W spans x from -0.5 to W - 0.5.
+
+Only NumPy and Pillow are used: both halves of the project import this file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from faceperc.errors import UsageError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How a face box becomes a square crop. It travels with the model, in the ONNX metadata.
+
+    Attributes:
+        size: side of the crop in pixels.
+        scale: side of the crop's region as a multiple of the longer side of the face box.
+        shift: centre of the region, moved by this fraction of the longer side (x, y); negative y is up.
+    """
+
+    size: int
+    scale: float = 1.5
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """A square, possibly rotated region of an image, resampled to ``size`` x ``size`` pixels.
+
+    Attributes:
+        centre: centre of the region in image pixels, (x, y).
+        side: side of the region in image pixels, > 0.
+        size: side of the crop in pixels.
+        angle: clockwise rotation of the region in the image, degrees. A head rolled clockwise by ``angle``
+            stands upright in the crop.
+    """
+
+    centre: tuple[float, float]
+    side: float
+    size: int
+    angle: float = 0.0
+
+    @classmethod
+    def from_box(cls, box: ArrayLike, rule: CropRule, angle: float = 0.0) -> FaceCrop:
+        """Crop for a face box.
+
+        Args:
+            box: (4,) x0, y0, x1, y1 in image pixels: tight, from hairline to chin.
+            rule: the crop rule of the model.
+            angle: clockwise rotation of the region, degrees.
+
+        Raises:
+            UsageError: if the box is not four finite numbers with x1 > x0 and y1 > y0.
+        """
+        x0, y0, x1, y1 = check_box(box)
+        longer = max(x1 - x0, y1 - y0)
+        centre = ((x0 + x1) / 2 + rule.shift[0] * longer, (y0 + y1) / 2 + rule.shift[1] * longer)
+        return cls(centre, rule.scale * longer, rule.size, angle)
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per image pixel."""
+        return self.size / self.side
+
+    @property
+    def matrix(self) -> Array:
+        """(2, 3) affine from image pixels to crop pixels."""
+        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+        linear = self.scale * np.array([[cos, sin], [-sin, cos]])
+        middle = (self.size - 1) / 2  # centre of the crop where (0, 0) is a pixel's centre
+        return np.column_stack([linear, middle - linear @ np.asarray(self.centre)])
+
+    @property
+    def inverse_matrix(self) -> Array:
+        """(2, 3) affine from crop pixels to image pixels."""
+        linear = np.linalg.inv(self.matrix[:, :2])
+        return np.column_stack([linear, -linear @ self.matrix[:, 2]])
+
+    def to_crop(self, points: ArrayLike) -> Array:
+        """(..., 2) image pixels -> (..., 2) crop pixels."""
+        return _apply(self.matrix, points)
+
+    def to_image(self, points: ArrayLike) -> Array:
+        """(..., 2) crop pixels -> (..., 2) image pixels."""
+        return _apply(self.inverse_matrix, points)
+
+    def length_to_image(self, lengths: ArrayLike) -> Array:
+        """Lengths in crop pixels -> lengths in image pixels."""
+        return np.asarray(lengths, dtype=np.float64) / self.scale
+
+    def rotation_to_crop(self, rotation: ArrayLike) -> Array:
+        """(..., 3, 3) head rotation seen in the image -> the one seen in the crop."""
+        return _roll_matrix(-self.angle) @ np.asarray(rotation, dtype=np.float64)
+
+    def rotation_to_image(self, rotation: ArrayLike) -> Array:
+        """(..., 3, 3) head rotation seen in the crop -> the one seen in the image."""
+        return _roll_matrix(self.angle) @ np.asarray(rotation, dtype=np.float64)
+
+    @property
+    def region(self) -> Array:
+        """(4,) x0, y0, x1, y1 of the region's outer border in image pixels; only for an unrotated crop."""
+        half = self.side / 2
+        x, y = self.centre
+        return np.array([x - half, y - half, x + half, y + half])
+
+    def warp(self, image: NDArray[np.uint8], fill: int = 0) -> NDArray[np.uint8]:
+        """Resample the region, bilinearly; large regions are area-averaged first, so nothing aliases.
+
+        Args:
+            image: (H, W, 3) or (H, W) uint8.
+            fill: value of crop pixels that lie outside the image.
+
+        Returns:
+            (size, size, 3) or (size, size) uint8.
+        """
+        picture, matrix = _shrink_for(Image.fromarray(image), self)
+        crop = _transform(picture, matrix, self.size, Image.Resampling.BILINEAR, fill)
+        return np.asarray(crop)
+
+    def warp_labels(self, labels: NDArray[np.generic], size: int, fill: int = 0) -> NDArray[np.int32]:
+        """Resample an integer label map of the image by nearest neighbour.
+
+        Args:
+            labels: (H, W) integers of the image.
+            size: side of the result, which covers the same region as the crop; may differ from ``self.size``.
+            fill: label of pixels that lie outside the image.
+
+        Returns:
+            (size, size) int32.
+        """
+        crop = FaceCrop(self.centre, self.side, size, self.angle)
+        picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.int32), mode="I")
+        return np.asarray(_transform(picture, crop.inverse_matrix, size, Image.Resampling.NEAREST, fill))
+
+
+def check_box(box: ArrayLike) -> Array:
+    """(4,) float64 x0, y0, x1, y1 of a usable box.
+
+    Raises:
+        UsageError: if it is not four finite numbers with x1 > x0 and y1 > y0.
+    """
+    array = np.asarray(box, dtype=np.float64)
+    if array.shape != (4,) or not np.isfinite(array).all():
+        raise UsageError(f"a face box is four finite numbers x0, y0, x1, y1 in pixels; got {box!r}")
+    if array[2] <= array[0] or array[3] <= array[1]:
+        raise UsageError(f"a face box needs x1 > x0 and y1 > y0; got {array.tolist()}")
+    return array
+
+
+def box_from_landmarks(points: ArrayLike) -> Array:
+    """(4,) face box of (68, 2) iBUG points: their bounding box, its top moved up by 25 % of its height."""
+    array = np.asarray(points, dtype=np.float64)
+    x0, y0 = array.min(axis=0)
+    x1, y1 = array.max(axis=0)
+    return np.array([x0, y0 - 0.25 * (y1 - y0), x1, y1])
+
+
+def _apply(matrix: Array, points: ArrayLike) -> Array:
+    return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _roll_matrix(angle: float) -> Array:
+    """Head rotation by ``angle`` degrees clockwise in the image (camera x right, y up, z to the viewer)."""
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _shrink_for(picture: Image.Image, crop: FaceCrop) -> tuple[Image.Image, Array]:
+    """The picture averaged down by a whole factor where the crop shrinks it by 2 or more, with the affine
+    from crop pixels to the shrunk picture's pixels. Only the part that the crop needs is averaged."""
+    matrix = crop.inverse_matrix
+    factor = int(crop.side / crop.size)
+    if factor < 2:
+        return picture, matrix
+    reach = crop.side * (abs(math.cos(math.radians(crop.angle))) + abs(math.sin(math.radians(crop.angle)))) / 2
+    x, y = crop.centre
+    left, top = (max(0, math.floor(v - reach) - factor) // factor * factor for v in (x, y))
+    right = min(picture.width, math.ceil(x + reach) + factor)
+    bottom = min(picture.height, math.ceil(y + reach) + factor)
+    if right <= left or bottom <= top:  # the crop lies wholly outside the image
+        return picture, matrix
+    small = picture.reduce(factor, box=(left, top, right, bottom))
+    # pixel i of the small picture covers pixels left + i * factor ... + factor - 1 of the large one
+    offset = np.array([left, top]) + (factor - 1) / 2
+    return small, np.column_stack([matrix[:, :2] / factor, (matrix[:, 2] - offset) / factor])
+
+
+def _transform(picture: Image.Image, matrix: Array, size: int, resample: int, fill: int) -> Image.Image:
+    # Pillow maps pixel corners: it wants the affine for coordinates in which (0.5, 0.5) is the centre of
+    # the top left pixel, so both sides are moved by half a pixel.
+    shift = matrix[:, 2] + 0.5 - 0.5 * matrix[:, :2].sum(axis=1)
+    (a, b), (d, e) = matrix[:, :2]
+    fillcolor = (fill,) * 3 if picture.mode == "RGB" else fill
+    data = (a, b, shift[0], d, e, shift[1])
+    return picture.transform(
+        (size, size), Image.Transform.AFFINE, data, resample=Image.Resampling(resample), fillcolor=fillcolor
+    )

@@ -1,0 +1,27 @@
+"""The errors that faceperc raises. Each message says what was wrong, with which input, and what to do."""
+
+from __future__ import annotations
+
+
+class FacepercError(Exception):
+    """Base class: catch it to catch everything that faceperc raises on purpose."""
+
+
+class ImageError(FacepercError):
+    """An image that cannot be read or is outside the limits. The message names the file and the reason."""
+
+
+class ModelError(FacepercError):
+    """A model file that is missing, damaged or not ours, or a runtime that cannot run it."""
+
+
+class DataError(FacepercError):
+    """A data set that is missing, incomplete or damaged."""
+
+
+class ConfigError(FacepercError):
+    """A configuration that names something unknown or contradictory."""
+
+
+class UsageError(FacepercError, ValueError):
+    """A call with arguments that cannot be served: an unknown task name, boxes of the wrong shape."""
