@@ -1,0 +1,1 @@
+"""Configurations, shipped as package data."""

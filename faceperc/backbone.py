@@ -1,0 +1,117 @@
+"""The backbone: any timm vision transformer, read at several depths.
+
+The optional convolutional stem follows Xiao et al., "Early Convolutions Help Transformers See Better",
+NeurIPS 2021: it costs nothing on a CPU and lets a small ViT learn from few photographs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import timm
+import torch
+from timm.layers import set_fused_attn
+from torch import Tensor, nn
+
+from faceperc.errors import ConfigError
+
+
+@dataclass
+class BackboneConfig:
+    """A timm model and how it is read.
+
+    Attributes:
+        name: timm model name, e.g. ``vit_tiny_patch16_224``.
+        image_size: side of the crop in pixels, a multiple of the patch size.
+        blocks: how many depths are read, evenly spaced, the last one included.
+        conv_stem: replace the patch embedding by strided 3x3 convolutions (models of timm's
+            ``VisionTransformer`` class with 16 px patches).
+        pretrained: start from timm's weights (needs the network or a filled cache).
+        options: further arguments of ``timm.create_model``, e.g. ``depth`` or ``drop_path_rate``.
+    """
+
+    name: str = "vit_tiny_patch16_224"
+    image_size: int = 128
+    blocks: int = 4
+    conv_stem: bool = False
+    pretrained: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class ConvStem(nn.Module):
+    """Four strided 3x3 convolutions and a projection, in the place of timm's 16 px patch embedding."""
+
+    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, **_: Any) -> None:
+        super().__init__()
+        if patch_size != 16:
+            raise ConfigError(f"conv_stem needs a backbone with 16 px patches, not {patch_size} px")
+        self.patch_size = (16, 16)
+        self.img_size = (img_size, img_size)
+        self.grid_size = (img_size // 16, img_size // 16)
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        modules: list[nn.Module] = []
+        before = in_chans
+        for width in (embed_dim // 8, embed_dim // 4, embed_dim // 2, embed_dim):
+            conv = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)
+            modules += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+            before = width
+        self.layers = nn.Sequential(*modules, nn.Conv2d(before, embed_dim, 1))
+
+    def feat_ratio(self, as_scalar: bool = True) -> int | tuple[int, int]:
+        """Image pixels per token (timm asks for it)."""
+        return 16 if as_scalar else (16, 16)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, (S / 16)^2, D)."""
+        tokens: Tensor = self.layers(image).flatten(2).transpose(1, 2)
+        return tokens
+
+
+class Backbone(nn.Module):
+    """A timm ViT that gives the patch features of several depths.
+
+    Raises:
+        ConfigError: if timm does not know the model, or it cannot be read as a ViT.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        # On CPUs the fused kernel's backward pass is several times slower; the written-out form also exports.
+        set_fused_attn(False)
+        options = dict(config.options)
+        if config.conv_stem:
+            options["embed_layer"] = ConvStem
+        try:
+            self.vit = timm.create_model(
+                config.name, pretrained=config.pretrained, img_size=config.image_size, num_classes=0, **options
+            )
+        except (RuntimeError, TypeError, AssertionError) as error:
+            raise ConfigError(f"backbone: timm cannot create {config.name!r} ({error})") from error
+        if not hasattr(self.vit, "forward_intermediates") or not hasattr(self.vit, "blocks"):
+            raise ConfigError(f"backbone: {config.name!r} is not a vision transformer with readable blocks")
+        depth = len(self.vit.blocks)
+        if not 1 <= config.blocks <= depth:
+            raise ConfigError(f"backbone.blocks: {config.name!r} has {depth} blocks; asked for {config.blocks}")
+        self.indices = [(i + 1) * depth // config.blocks - 1 for i in range(config.blocks)]
+        self.dim: int = self.vit.embed_dim
+        ratio = self.vit.patch_embed.feat_ratio()
+        self.patch: int = ratio if isinstance(ratio, int) else ratio[0]
+        if config.image_size % self.patch:
+            raise ConfigError(f"backbone.image_size: {config.image_size} is no multiple of the {self.patch} px patch")
+        self.grid = config.image_size // self.patch
+        self.register_buffer("mean", torch.tensor(self.vit.default_cfg["mean"]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(self.vit.default_cfg["std"]).view(3, 1, 1), persistent=False)
+
+    def normalise(self, crops: Tensor) -> Tensor:
+        """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float, normalised as the timm model wants it."""
+        # cast before the transpose: TensorRT refuses to transpose uint8
+        image = crops.float().permute(0, 3, 1, 2) / 255.0
+        return (image - self.mean) / self.std
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(N, 3, S, S) -> for each read depth (N, grid * grid, dim), shallow to deep."""
+        features: list[Tensor] = self.vit.forward_intermediates(
+            image, indices=self.indices, output_fmt="NLC", intermediates_only=True
+        )
+        return features

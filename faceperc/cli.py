@@ -1,0 +1,219 @@
+"""The command line. `faceperc --help` is the manual.
+
+Exit codes: 0 done, 1 some inputs failed (each named, the rest done), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from faceperc import __version__
+from faceperc._files import write_file
+from faceperc.errors import ConfigError, FacepercError, ImageError, UsageError
+from faceperc.zoo import DEFAULT_MODEL, find_model, sample_image
+
+if TYPE_CHECKING:
+    from faceperc.predict import Predictor
+    from faceperc.results import Faces
+
+# Commands of the training half. They are imported when they are called, and read their own arguments.
+TRAINING = {
+    "train": ("faceperc.train", "Train a model."),
+    "train-detector": ("faceperc.detector.train", "Train a detector."),
+    "eval": ("faceperc.evaluate", "Measure a model on labelled data."),
+    "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
+    "export": ("faceperc.export.cli", "Write a checkpoint as an ONNX file."),
+}
+
+MODEL_HELP = "A name from 'faceperc models', or an ONNX file."
+
+
+class _Commands(TyperGroup):
+    """Our own errors become one line on stderr and an exit code; any other is a bug and shows up whole."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FacepercError as error:
+            _complain(error)
+            raise typer.Exit(2 if isinstance(error, UsageError | ConfigError) else 1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One look at a face, every answer.",
+    epilog="Example: faceperc predict --sample",
+)
+
+
+def main() -> None:
+    """Entry point of the command `faceperc`."""
+    # a file name that the terminal cannot show is printed with escapes instead of failing
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="faceperc")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"faceperc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: faceperc predict a.jpg b.png --tasks pose,age --json out.json --save drawn")
+def predict(
+    images: Annotated[list[str] | None, typer.Argument(metavar="IMAGE...", help="Image files.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Predict on the bundled photograph.")] = False,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the results, save the pictures there.")
+    ] = None,
+    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
+    detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads within an operator.")] = None,
+) -> None:
+    """Find the faces of images, and everything about them."""
+    from faceperc.predict import Predictor
+
+    inputs = [*(images or []), *([str(sample_image())] if sample else [])]
+    if not inputs:
+        raise UsageError("give an image, or --sample for the bundled one; see 'faceperc predict --help'")
+    names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+    predictor = Predictor(model, detector=detector, tasks=names, threads=threads, min_score=min_score)
+    pictures = None if save is None else _Pictures(save, inputs)
+    results: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    for faces in _predict_each(predictor, inputs, failures):
+        if pictures is not None:
+            faces.save(pictures.path(faces.source))
+        if json_file is not None:
+            results.append(faces.to_dict())
+        if json_file != "-":
+            from faceperc.report import print_faces
+
+            print_faces(faces)
+    if json_file is not None:
+        _write_json(json_file, {"model": predictor.metadata.name, "results": results, "errors": failures})
+    if failures:
+        raise typer.Exit(1)
+
+
+def _predict_each(predictor: Predictor, inputs: list[str], failures: list[dict[str, str]]) -> Iterator[Faces]:
+    """The faces of each input; an input that cannot be read is named on stderr and added to the failures."""
+    for source in inputs:
+        try:
+            yield predictor(source)
+        except ImageError as error:
+            _complain(error)
+            failures.append({"source": source, "error": str(error)})
+
+
+class _Pictures:
+    """File names for the drawings: DIR/<stem>.jpg, numbered where two inputs have the same stem.
+
+    No drawing ever replaces one of the inputs.
+    """
+
+    def __init__(self, folder: Path, inputs: list[str]) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made: {error.strerror or error}") from error
+        self._folder = folder
+        self._taken = {str(Path(source).resolve()).lower() for source in inputs}
+
+    def path(self, source: str | None) -> Path:
+        stem, number = Path(source or "image").stem, 1
+        path = self._folder / f"{stem}.jpg"
+        while str(path.resolve()).lower() in self._taken:
+            number += 1
+            path = self._folder / f"{stem}-{number}.jpg"
+        self._taken.add(str(path.resolve()).lower())
+        return path
+
+
+@app.command(epilog="Example: faceperc models")
+def models() -> None:
+    """List the models that come with faceperc."""
+    from faceperc.report import print_models
+
+    print_models()
+
+
+@app.command(epilog="Example: faceperc info faceperc-nano")
+def info(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_MODEL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
+) -> None:
+    """Show what a model does: its tasks, crop, licence and training data."""
+    from faceperc.report import print_metadata
+    from faceperc.runtime import OnnxModel
+
+    opened = OnnxModel(find_model(model), threads=1)
+    if as_json:
+        _write_json("-", opened.metadata.raw)
+    else:
+        print_metadata(opened.metadata, opened.path)
+
+
+def _add_training_command(name: str, module: str, summary: str) -> None:
+    # The command's own parser gets all arguments, --help too.
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+    @app.command(name, help=f"{summary} Example: faceperc {name} --help", context_settings=settings)
+    def command(context: typer.Context) -> None:
+        try:
+            code = importlib.import_module(module).main(list(context.args))
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] == "faceperc":
+                raise UsageError(f"'{name}' is not in this installation, which lacks {error.name}") from error
+            raise UsageError(
+                f"'{name}' needs the package {error.name}; install the training extra: "
+                'pip install "faceperc[cpu,train]"'
+            ) from error
+        raise typer.Exit(code or 0)
+
+
+for _name, (_module, _summary) in TRAINING.items():
+    _add_training_command(_name, _module, _summary)
+
+
+def _write_json(target: str, document: dict[str, Any]) -> None:
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+    else:
+        write_file(target, text.encode("ascii"))
+
+
+def _complain(error: Exception) -> None:
+    print(f"faceperc: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Configuration of a model: strict data, the same in YAML, in `config.json` and in code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from faceperc.backbone import BackboneConfig
+from faceperc.crop import CropRule
+from faceperc.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass
+class HeadConfig:
+    """A head: the import path of its class, and its arguments."""
+
+    head: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DecoderConfig:
+    """The task-query decoder.
+
+    Attributes:
+        heads: attention heads.
+        blocks: two-way blocks.
+        mlp_ratio: hidden width of the MLPs as a multiple of the width.
+        pixel_dim: channels of the upscaled features that dense heads read.
+    """
+
+    heads: int = 6
+    blocks: int = 2
+    mlp_ratio: float = 4.0
+    pixel_dim: int = 32
+
+
+@dataclass
+class CropConfig:
+    """How a face box becomes a crop; see ``faceperc.crop.CropRule``. The size is the backbone's."""
+
+    scale: float = 1.5
+    shift: tuple[float, float] = (0.0, -0.05)
+
+
+@dataclass
+class FaceModelConfig:
+    """Everything that defines a face model but its weights. ``heads`` maps a task's name to its head."""
+
+    name: str
+    backbone: BackboneConfig
+    heads: dict[str, HeadConfig]
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    crop: CropConfig = field(default_factory=CropConfig)
+
+    @property
+    def crop_rule(self) -> CropRule:
+        """The crop rule that training, evaluation and the exported file share."""
+        shift = (float(self.crop.shift[0]), float(self.crop.shift[1]))
+        return CropRule(self.backbone.image_size, self.crop.scale, shift)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FaceModelConfig:
+        """The inverse of ``dataclasses.asdict``, e.g. of `config.json`.
+
+        Raises:
+            ConfigError: naming the unknown or missing key.
+        """
+        values = dict(values)
+        heads = values.pop("heads", None)
+        if not isinstance(heads, dict) or not heads:
+            raise ConfigError("model: 'heads' must map task names to heads")
+        nested = {"backbone": BackboneConfig, "decoder": DecoderConfig, "crop": CropConfig}
+        parts = {key: _build(kind, values.pop(key), key) for key, kind in nested.items() if key in values}
+        built = {task: _build(HeadConfig, spec, f"heads.{task}") for task, spec in heads.items()}
+        return _build(cls, {**values, **parts, "heads": built}, "model")
+
+
+def instantiate(config: HeadConfig, base: type[T], where: str) -> T:
+    """The object that ``config`` names.
+
+    Args:
+        config: class and arguments.
+        base: class that it must derive from.
+        where: dotted key, for the message.
+
+    Raises:
+        ConfigError: if the class does not exist, is no ``base`` or does not take the arguments.
+    """
+    module_name, _, class_name = config.head.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{where}.head: cannot import {config.head!r} ({error})") from error
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ConfigError(f"{where}.head: {config.head!r} is not a {base.__name__}")
+    return _build(found, config.options, f"{where}.options")
+
+
+def _build(kind: type[T], values: dict[str, Any], where: str) -> T:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: expected a mapping, got {type(values).__name__}")
+    parameters = inspect.signature(kind).parameters
+    for key in values:
+        if key not in parameters:
+            near = get_close_matches(key, parameters, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(parameters)}"
+            raise ConfigError(f"unknown key '{where}.{key}'{hint}")
+    required = inspect.Parameter.empty
+    missing = [key for key, p in parameters.items() if p.default is required and key not in values]
+    if missing:
+        raise ConfigError(f"missing key '{where}.{missing[0]}'")
+    return kind(**values)

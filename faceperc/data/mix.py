@@ -1,0 +1,113 @@
+"""Mixing: every epoch draws from every source by its weight, whatever the sources' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from faceperc.crop import CropRule
+from faceperc.data.augment import Augment, plain_view
+from faceperc.data.source import Sample
+from faceperc.head import Batch, Head, Target
+
+Item = tuple[np.ndarray, dict[str, Target], dict[str, float], int]
+
+
+class FaceDataset(Dataset[Item]):
+    """Samples of several sources behind one index: pixels of a view, and targets for the heads that can use them.
+
+    Args:
+        sources: the samples of each source.
+        heads: task -> head, which encodes the labels.
+        rule: crop rule of the model.
+        augment: random views; the upright crop of the box where None.
+    """
+
+    def __init__(
+        self, sources: Sequence[Sequence[Sample]], heads: Mapping[str, Head], rule: CropRule, augment: Augment | None
+    ) -> None:
+        self.samples = [(sample, index) for index, source in enumerate(sources) for sample in source]
+        self.heads = dict(heads)
+        self.rule = rule
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Item:
+        """(crop (S, S, 3) uint8, task -> target, task -> trust, index of the source)."""
+        sample, source = self.samples[index]
+        if self.augment is None:
+            view = plain_view(sample, self.rule)
+            crop = view.pixels(sample.image)
+        else:
+            view = self.augment.view(sample)
+            crop = self.augment.pixels(sample, view)
+        targets = {task: self.heads[task].encode(label, view) for task, label in sample.labels.items() if task in self.heads}
+        return crop, targets, {task: sample.trust.get(task, 1.0) for task in targets}, source
+
+
+class Collate:
+    """Items -> Batch. The place of a missing label is taken by zeros and marked invalid."""
+
+    def __init__(self, heads: Mapping[str, Head]) -> None:
+        self.empty = {task: head.empty_target() for task, head in heads.items()}
+
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        """Stack the items."""
+        targets, valid = {}, {}
+        for task, empty in self.empty.items():
+            rows = [item[1].get(task, empty) for item in items]
+            targets[task] = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in empty}
+            valid[task] = torch.tensor([item[2].get(task, 0.0) for item in items])
+        crops = torch.from_numpy(np.stack([item[0] for item in items]))
+        return Batch(crops, targets, valid, torch.tensor([item[3] for item in items]))
+
+
+class MixSampler(Sampler[int]):
+    """Indices of an epoch: each source gives its share; small sources repeat, large ones go round over epochs.
+
+    Args:
+        sizes: number of samples of each source, in the order of FaceDataset.
+        weights: relative share of each source.
+        length: samples per epoch.
+        seed: the order depends on it and on the epoch only, so that a resumed run goes on as it would have.
+    """
+
+    def __init__(self, sizes: Sequence[int], weights: Sequence[float], length: int, seed: int) -> None:
+        self.sizes = list(sizes)
+        self.length = length
+        self.seed = seed
+        self.epoch = 0
+        shares = np.asarray(weights, dtype=np.float64) * (np.asarray(sizes) > 0)
+        edges = np.round(np.cumsum(shares) / shares.sum() * length).astype(int)
+        self.counts = np.diff(edges, prepend=0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        chosen, offset = [], 0
+        for source, (size, count) in enumerate(zip(self.sizes, self.counts, strict=True)):
+            if count:
+                chosen.append(offset + self._turns(source, size, int(count)))
+            offset += size
+        order = np.concatenate(chosen)
+        np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        return iter(order.tolist())
+
+    def _turns(self, source: int, size: int, count: int) -> np.ndarray:
+        """The next ``count`` places of an endless walk over the source that visits all before it repeats."""
+        start, stop = self.epoch * count, (self.epoch + 1) * count
+        turns = range(start // size, (stop - 1) // size + 1)
+        walk = np.concatenate(
+            [np.random.default_rng((self.seed, source, turn)).permutation(size) for turn in turns]
+        )
+        return walk[start - turns.start * size :][:count]

@@ -1,0 +1,176 @@
+"""The sources of the parquet pack. What their columns mean, and what is known of their labels' faults, is in
+the pack's own README; each class below turns a row into a face box and canonical labels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceperc.crop import box_from_landmarks
+from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks
+from faceperc.data.source import ParquetSource, Sample, decode_labels
+from faceperc.heads.expression import EXPRESSIONS
+from faceperc.heads.parsing import CLASSES, SetMask, class_set
+
+_RESEARCH = "research use only; photographs of people collected from the web, not for redistribution"
+_EVERYTHING = class_set(*CLASSES)
+_HAIR = class_set("hair")
+_MALE = 20  # index of "Male" among CelebA's attributes
+
+
+def box_from_detector(box: list[float]) -> NDArray[np.float64]:
+    """(4,) YuNet's box in our convention (hairline to chin): YuNet draws 7 % narrower and 6 % higher boxes, by
+    the medians over 2,870 faces that have both."""
+    x0, y0, x1, y1 = box
+    width, height = (x1 - x0) / 0.93, (y1 - y0) / 1.058
+    return np.array([x0 - 0.035 * width, y0 + 0.074 * height, x1 + 0.035 * width, y1 + 0.016 * height])
+
+
+def _landmark_sample(image: NDArray[np.uint8], points: NDArray[np.float64]) -> Sample:
+    labels = {
+        "landmarks": points,
+        "pose": pose_from_landmarks(points),
+        "parsing": SetMask(parsing_from_landmarks(points, image.shape[:2]).astype(np.int16)),
+    }
+    return Sample(image, box_from_landmarks(points), labels, trust={"pose": 0.5, "parsing": 0.5})
+
+
+class W300(ParquetSource):
+    """300-W: hand-corrected 68 points. Pose and a partial mask are derived from them."""
+
+    name = "w300"
+    origin = "300-W training photographs (LFPW, AFW, part of Helen), iBUG annotation (Sagonas et al. 2013)"
+    licence = _RESEARCH
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        return _landmark_sample(image, np.reshape(row["landmarks"], (68, 2)))
+
+
+class Ytf68(ParquetSource):
+    """YouTube Faces frames with 68 machine-made points, moved back by their known systematic error."""
+
+    name = "ytf68"
+    origin = "YouTube Faces frames with 68 keypoints (udacity/P1_Facial_Keypoints; Wolf et al. 2011)"
+    licence = "MIT for the annotation; no terms stated for the frames: " + _RESEARCH
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        points = np.reshape(row["landmarks"], (68, 2))
+        ocular = np.hypot(*(points[45] - points[36]))
+        return _landmark_sample(image, points - np.array([0.028, 0.012]) * ocular)
+
+
+class CelebAHQ(ParquetSource):
+    """CelebAMask-HQ portraits: hair mask, 40 attributes, head pose from a network (its roll is ~0)."""
+
+    name = "celebahq1k"
+    origin = "CelebAMask-HQ subset (Lee et al. 2019; Liu et al. 2015)"
+    licence = "non-commercial research and education only (CelebAMask-HQ's terms)"
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        if row["det_box"] is None:
+            return None
+        attributes = np.array(row["attributes"], dtype=np.float32)
+        labels = {
+            "attributes": attributes,
+            "gender": int(attributes[_MALE]),
+            # the photographs are levelled by the eyes; the annotated roll is noise
+            "pose": np.array([row["pose_yaw"], row["pose_pitch"], 0.0]),
+            "parsing": _hair_mask(row),
+        }
+        return Sample(image, box_from_detector(row["det_box"]), labels)
+
+
+class Figaro(ParquetSource):
+    """Hair masks in the wild; only the photographs with a visible face."""
+
+    name = "figaro1k"
+    origin = "Figaro-1k (Svanera et al. 2016)"
+    licence = _RESEARCH
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        if row["det_box"] is None:
+            return None
+        return Sample(image, box_from_detector(row["det_box"]), {"parsing": _hair_mask(row)})
+
+
+class Fasseg(ParquetSource):
+    """FASSEG: skin, hair (with brows), eyes, nose, mouth; and the yaw that the sitter was told to take."""
+
+    name = "fasseg"
+    origin = "FASSEG (Khan et al. 2015, 2017)"
+    licence = _RESEARCH
+    #: FASSEG's classes, in the order of its ids, as sets of ours.
+    groups: ClassVar[tuple[int, ...]] = (
+        class_set("background"),
+        class_set("skin"),
+        class_set("hair", "left_brow", "right_brow"),
+        class_set("left_eye", "right_eye"),
+        class_set("nose"),
+        class_set("upper_lip", "inner_mouth", "lower_lip"),
+    )
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        if row["det_box"] is None:
+            return None
+        ids = decode_labels(row["mask"]["bytes"], "mask")
+        labels: dict[str, Any] = {"parsing": SetMask(np.array(self.groups, np.int16)[ids], self.groups)}
+        if row["yaw"] is not None:
+            labels["pose"] = np.array([row["yaw"], np.nan, np.nan])
+        return Sample(image, box_from_detector(row["det_box"]), labels)
+
+
+class UTKFace(ParquetSource):
+    """UTKFace: age and gender of tight crops."""
+
+    name = "utkface"
+    origin = "UTKFace, part (Zhang et al. 2017)"
+    licence = "non-commercial research only (UTKFace's terms)"
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        height, width = image.shape[:2]
+        box = np.array([0.07, 0.05, 0.93, 0.98]) * [width, height, width, height]
+        if row["det_box"] is not None:
+            box = box_from_detector(row["det_box"])
+        labels = {"age": float(row["age"]), "gender": 1 - int(row["gender"])}  # UTKFace: 0 is male
+        return Sample(image, box, labels)
+
+
+class Muxspace(ParquetSource):
+    """Expressions of tight crops, one student's opinion each."""
+
+    name = "muxspace"
+    origin = "muxspace/facial_expressions (LFW and film faces)"
+    licence = "Apache-2.0 for the labels; the photographs' origin is not stated: " + _RESEARCH
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        labels = {"expression": EXPRESSIONS.index(row["expression"])}
+        return Sample(image, box_from_detector(row["det_box"]), labels, trust={"expression": 0.5})
+
+
+class Fer2013(ParquetSource):
+    """FER-2013: expressions of 48 px grey faces that fill the image."""
+
+    name = "fer2013"
+    origin = "FER-2013 (Goodfellow et al. 2013)"
+    licence = _RESEARCH
+
+    def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
+        """See ParquetSource.sample."""
+        height, width = image.shape[:2]
+        box = np.array([0.09, 0.04, 0.91, 0.98]) * [width, height, width, height]
+        return Sample(image, box, {"expression": EXPRESSIONS.index(row["expression"])})
+
+
+def _hair_mask(row: dict[str, Any]) -> SetMask:
+    hair = decode_labels(row["hair_mask"]["bytes"], "hair_mask") > 0
+    groups = (_HAIR, _EVERYTHING & ~_HAIR)
+    return SetMask(np.where(hair, *groups).astype(np.int16), groups)

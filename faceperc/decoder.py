@@ -1,0 +1,119 @@
+"""The task-query decoder: the learned queries of all tasks read the image tokens, and the tokens read back.
+
+Two-way attention as in SAM's mask decoder (Kirillov et al., ICCV 2023) and FaceXFormer's FaceX (Narayan et
+al., 2024); the reading of several depths by layer-aware attention follows Faceptor (Qin et al., ECCV 2024).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from faceperc.layers import Attention, Mlp
+
+
+class LayerAttention(nn.Module):
+    """Queries attend over the tokens of several depths at once, each depth marked by a learned embedding, so
+    that every task takes what it needs from where it is: edges from shallow blocks, meaning from deep ones.
+
+    Also fuses the depths into one set of tokens by learned per-channel weights.
+    """
+
+    def __init__(self, dim: int, heads: int, depths: int, tokens: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(depths))
+        self.layer_embedding = nn.Parameter(torch.zeros(depths, 1, dim))
+        self.fusion = nn.Parameter(torch.zeros(depths, 1, dim))
+        self.position = nn.Parameter(torch.randn(1, tokens, dim) * 0.02)
+        self.attention = Attention(dim, heads)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, queries: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, Q, D) queries, per depth (N, P, D) -> (N, Q, D) queries, (N, P, D) fused tokens."""
+        layers = [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
+        weights = self.fusion.softmax(dim=0)
+        fused = sum((w * layer for w, layer in zip(weights, layers, strict=True)), torch.zeros_like(layers[0]))
+        values = torch.cat(layers, dim=1)
+        keys = torch.cat([layer + self.position + e for layer, e in zip(layers, self.layer_embedding, strict=True)], 1)
+        return queries + self.attention(self.norm(queries), keys, values), fused + self.position
+
+
+class TwoWayBlock(nn.Module):
+    """Queries attend to each other, to the tokens, think; then the tokens attend to the queries."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.self_norm, self.self_attention = nn.LayerNorm(dim), Attention(dim, heads)
+        self.cross_norm, self.token_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.cross_attention = Attention(dim, heads)
+        self.mlp_norm, self.mlp = nn.LayerNorm(dim), Mlp(dim, dim, int(dim * mlp_ratio))
+        self.back_norm, self.back_attention = nn.LayerNorm(dim), Attention(dim, heads)
+
+    def forward(self, queries: Tensor, tokens: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, Q, D), (N, P, D), (1, Q, D) learned identity of each query -> updated queries and tokens."""
+        named = self.self_norm(queries) + identity
+        queries = queries + self.self_attention(named, named, self.self_norm(queries))
+        memory = self.token_norm(tokens)
+        queries = queries + self.cross_attention(self.cross_norm(queries) + identity, memory, memory)
+        queries = queries + self.mlp(self.mlp_norm(queries))
+        answer = self.back_norm(queries)
+        tokens = tokens + self.back_attention(memory, answer + identity, answer)
+        return queries, tokens
+
+
+class TaskDecoder(nn.Module):
+    """Layer attention, then two-way blocks.
+
+    Args:
+        num_queries: queries of all tasks together.
+        dim: width of queries and tokens.
+        heads: attention heads.
+        blocks: two-way blocks.
+        mlp_ratio: hidden width of the MLPs as a multiple of ``dim``.
+        depths: number of backbone depths.
+        tokens: image tokens, P.
+    """
+
+    def __init__(
+        self, num_queries: int, dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int, tokens: int
+    ) -> None:
+        super().__init__()
+        self.identity = nn.Parameter(torch.randn(1, num_queries, dim) * 0.02)
+        self.layers = LayerAttention(dim, heads, depths, tokens)
+        self.blocks = nn.ModuleList(TwoWayBlock(dim, heads, mlp_ratio) for _ in range(blocks))
+        self.query_norm, self.token_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Per depth (N, P, D) -> (N, Q, D) queries that have read the image, (N, P, D) tokens."""
+        queries = self.identity.expand(features[0].shape[0], -1, -1)
+        queries, tokens = self.layers(queries, features)
+        for block in self.blocks:
+            queries, tokens = block(queries, tokens, self.identity)
+        return self.query_norm(queries), self.token_norm(tokens)
+
+
+class PixelDecoder(nn.Module):
+    """Image tokens -> features at a quarter of the crop's resolution, for dense outputs.
+
+    Every token is spread over the pixels that it covers (sub-pixel convolution; Shi et al., CVPR 2016), a
+    strided convolution of the image itself adds the fine detail that 16 px tokens have lost, and two 3x3
+    convolutions join them.
+    """
+
+    def __init__(self, dim: int, pixel_dim: int, patch: int, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        ratio = patch // 4
+        self.spread = nn.Sequential(nn.Conv2d(dim, pixel_dim * ratio**2, 1), nn.PixelShuffle(ratio))
+        self.detail = nn.Conv2d(3, pixel_dim, 4, stride=4)
+        self.mix = nn.Sequential(
+            nn.BatchNorm2d(2 * pixel_dim), nn.GELU(),
+            nn.Conv2d(2 * pixel_dim, pixel_dim, 3, padding=1, bias=False), nn.BatchNorm2d(pixel_dim), nn.GELU(),
+            nn.Conv2d(pixel_dim, pixel_dim, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
+        """(N, P, D) tokens, (N, 3, S, S) image -> (N, pixel_dim, S / 4, S / 4)."""
+        grid = tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        mixed: Tensor = self.mix(torch.cat([self.spread(grid), self.detail(image)], dim=1))
+        return mixed

@@ -1,0 +1,213 @@
+"""`faceperc eval-detector [MODEL.onnx]`: recall by face size, false positives and AP of a detector file.
+
+Three kinds of held-out pictures, all of the pack's val split:
+
+- photographs of each source, as they are and enlarged so that the face fills a large image ("large");
+- mosaics of those photographs on held-out scenes, from a fixed seed;
+- scenes without faces.
+
+Labels: landmark boxes (w300, ytf68), YuNet's boxes mapped to that convention elsewhere. What counts as a
+false positive: w300 and ytf68 label one face, but other people can be in the picture; there (also where such
+a photograph is part of a mosaic) a detection that does not touch the labelled face (IoU below 0.1) is
+"unjudged": counted apart, neither right nor wrong. The other sources show one person, and all their wrong
+detections count, as they do in scenes, unless half of one lies in an ignored region (unsure proposals, faces
+under 14 px or mostly hidden).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceperc.detect import FaceDetector
+from faceperc.detector.metrics import (
+    Matches,
+    average_precision,
+    false_positives,
+    judge,
+    recall,
+    score_at,
+)
+from faceperc.detector.mosaic import compose, decode, pool_of
+from faceperc.detector.sources import FACE_SOURCES, Photo, load_photos
+
+Image = NDArray[np.uint8]
+Example = tuple[Image, NDArray[np.float32]]  # picture and its targets (M, 6)
+
+SEED = 7
+LOWEST = 0.02  # detections below this score are not looked at
+SIZES = {"16-32": (16.0, 32.0), "32-48": (32.0, 48.0), "48+": (48.0, np.inf)}
+LARGE = 1280  # longer side of the enlarged photographs, px
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of one set of pictures.
+
+    Attributes:
+        name: of the set.
+        images: number of pictures.
+        faces: number of labelled faces.
+        recall: at IoU 0.5 and the file's default score, by the face's longer side in px, and of "all".
+        false_positives: per image, at the default score.
+        ap50: average precision at IoU 0.5.
+        recall_at_01: recall at the score that leaves 0.1 false positives per image, and that score.
+        unjudged: detections per image that may be unlabelled people, at the default score.
+    """
+
+    name: str
+    images: int
+    faces: int
+    recall: dict[str, float | None]
+    false_positives: float
+    ap50: float | None
+    recall_at_01: tuple[float | None, float]
+    unjudged: float
+
+
+def evaluate(detector: FaceDetector, name: str, examples: Iterable[Example]) -> Report:
+    """Run a detector over a set of pictures; `detector.min_score` is the default score that is judged."""
+    curve = FaceDetector(detector._model, min_score=LOWEST)
+    parts, unjudged = [], 0
+    for image, targets in examples:
+        matches, doubtful = judge(*curve.detect(image), targets)
+        unjudged += int((doubtful >= detector.min_score).sum())
+        parts.append(matches)
+    return _report(name, Matches.join(parts), detector.min_score, unjudged)
+
+
+def _report(name: str, matches: Matches, score: float, unjudged: int) -> Report:
+    by_size = {"all": recall(matches, score)}
+    by_size |= {label: recall(matches, score, sides) for label, sides in SIZES.items()}
+    strict = score_at(matches, 0.1)
+    return Report(
+        name=name,
+        images=matches.images,
+        faces=len(matches.sides),
+        recall={label: _number(value) for label, value in by_size.items()},
+        false_positives=false_positives(matches, score),
+        ap50=_number(average_precision(matches)),
+        recall_at_01=(_number(recall(matches, strict)), strict),
+        unjudged=unjudged / max(1, matches.images),
+    )
+
+
+def photographs(photos: list[Photo], longer: int | None = None) -> Iterator[Example]:
+    """Photographs as they are, or enlarged to a longer side in px."""
+    for photo in photos:
+        image, targets = decode(photo), photo.targets.copy()
+        if longer is not None:
+            factor = longer / max(image.shape[:2])
+            image = np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
+            targets[:, :4] = (targets[:, :4] + 0.5) * factor - 0.5
+        yield image, targets
+
+
+def mosaics(photos: list[Photo], scenes: list[Photo], count: int) -> Iterator[Example]:
+    """Canvases of 320 and 640 px in turn, without augmentation, the same ones in every run."""
+    weights = {photo.source: 1.0 for photo in photos}
+    pool = pool_of([*photos, *scenes], weights)
+    for i in range(count):
+        canvas = compose(np.random.default_rng([SEED, i]), pool, (320, 640)[i % 2])
+        yield canvas.image, canvas.target_array()
+
+
+def evaluate_all(detector: FaceDetector, root: str | Path | None = None, count: int = 300) -> list[Report]:
+    """All sets of the module's docstring.
+
+    Args:
+        detector: the detector, with the score to be judged.
+        root: folder of the pack; None takes FACEPERC_DATA.
+        count: number of mosaics.
+
+    Raises:
+        DataError: if the pack is missing or incomplete.
+    """
+    by_source = {source: load_photos(root, source, "val") for source in FACE_SOURCES}
+    scenes = load_photos(root, "scenes", "val")
+    reports = [evaluate(detector, name, photographs(photos)) for name, photos in by_source.items()]
+    photos = [photo for group in by_source.values() for photo in group]
+    reports.append(evaluate(detector, "photographs", photographs(photos)))
+    sample = [photo for group in by_source.values() for photo in group[:40]]
+    reports.append(evaluate(detector, "large", photographs(sample, LARGE)))
+    reports.append(evaluate(detector, "mosaics", mosaics(photos, scenes, count)))
+    empty = [photo for photo in scenes if not len(photo.targets)]
+    reports.append(evaluate(detector, "scenes", photographs(empty)))
+    return reports
+
+
+def show(reports: list[Report], title: str) -> None:
+    """Print the figures as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("set")
+    recalls = [f"R {label}" for label in ("all", *SIZES)]
+    for heading in ("images", "faces", *recalls, "FP/img", "AP50", "R @ 0.1 FP", "unjudged/img"):
+        table.add_column(heading, justify="right")
+    for report in reports:
+        strict, score = report.recall_at_01
+        table.add_row(
+            report.name,
+            str(report.images),
+            str(report.faces),
+            *(_percent(value) for value in report.recall.values()),
+            f"{report.false_positives:.3f}",
+            _percent(report.ap50),
+            "-" if strict is None else f"{_percent(strict)} ({score:.2f})",
+            f"{report.unjudged:.3f}",
+        )
+    Console(width=150).print(table)
+
+
+def main(args: list[str]) -> None:
+    """Evaluate a detector file; `--help` lists the options."""
+    parser = argparse.ArgumentParser(prog="faceperc eval-detector", description=__doc__.split("\n")[0])
+    default = Path(__file__).parents[1] / "models" / "detector-nano.onnx"
+    parser.add_argument("model", nargs="?", default=str(default), help="ONNX file of a detector")
+    parser.add_argument("--data", default=None, help="folder of the data pack; else FACEPERC_DATA")
+    parser.add_argument("--score", type=float, default=None, help="score to judge; else the file's own")
+    parser.add_argument("--max-side", type=int, default=None, help="override the file's largest side, px")
+    parser.add_argument("--mosaics", type=int, default=300, help="number of mosaics")
+    parser.add_argument("--threads", type=int, default=None, help="threads of ONNX Runtime")
+    parser.add_argument("--json", default=None, help="also write the figures to this file; - prints them")
+    options = parser.parse_args(args)
+    from faceperc.runtime import OnnxModel
+
+    detector = FaceDetector(OnnxModel(options.model, threads=options.threads), options.score)
+    if options.max_side is not None:
+        detector.info = replace(detector.info, max_side=options.max_side)
+    reports = evaluate_all(detector, options.data, options.mosaics)
+    document = {
+        "model": options.model,
+        "score": detector.min_score,
+        "sets": [asdict(each) for each in reports],
+    }
+    if options.json == "-":
+        print(json.dumps(document, indent=2))
+        return
+    show(reports, f"{Path(options.model).name}: recall at IoU 0.5 and score {detector.min_score:.2f}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])

@@ -1,0 +1,213 @@
+"""Photographs with face boxes from the parquet pack (its layout: the pack's README).
+
+Box convention: the bounding box of the 68 landmarks, its top moved up by 25 % of its height. Where a source
+has no landmarks, YuNet's box (Wu et al., MIR 2023) serves as a pseudo-label after ``box_from_yunet``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from faceperc.crop import box_from_landmarks
+from faceperc.detector.loss import DOUBT, FACE, IGNORE
+from faceperc.errors import DataError
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]
+
+FACE_SOURCES = ("w300", "ytf68", "celebahq1k", "utkface", "muxspace", "fasseg")
+SOURCES = (*FACE_SOURCES, "figaro1k", "scenes")
+LICENCES = {
+    "w300": "research (iBUG annotations; photographs from the web)",
+    "ytf68": "MIT (repository); frames of YouTube Faces, no terms stated",
+    "celebahq1k": "non-commercial research and education",
+    "utkface": "non-commercial research",
+    "muxspace": "Apache-2.0 (repository); origin of the photographs not stated",
+    "fasseg": "none stated; citation asked for",
+    "figaro1k": "none stated",
+    "scenes": "ImageNet sample images; research",
+}
+
+# Median of (landmark box - YuNet box) / (w, h, w, h) over ytf68/train, made symmetric in x:
+# `python -m faceperc.detector.sources` measures it again.
+YUNET_TO_BOX = np.array([-0.038, 0.066, 0.038, 0.010])
+YUNET_SURE = 0.85  # above this score nearly all proposals in scenes without animals were faces (looked at)
+FIRST_NON_ANIMAL = "n02500000"  # ImageNet ids below are animals, but for one fish held by an angler
+BACK_OF_HEAD = (0.3, 1.0)  # figaro1k without a YuNet box: mostly hair from behind, a few profiles
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One encoded photograph and what is known about faces in it.
+
+    Attributes:
+        source: name of the source.
+        data: the encoded image file.
+        size: width, height in pixels.
+        targets: (M, 6) float32 rows as in `faceperc.detector.loss`: faces, and regions with their weights.
+    """
+
+    source: str
+    data: bytes
+    size: tuple[int, int]
+    targets: NDArray[np.float32]
+
+    @property
+    def faces(self) -> Array:
+        """(K, 4) face boxes x0, y0, x1, y1 in pixels."""
+        return self.targets[self.targets[:, 4] == FACE, :4].astype(np.float64)
+
+
+def load_photos(root: str | Path | None, source: str, split: str) -> list[Photo]:
+    """All photographs of one source and split, still encoded.
+
+    Args:
+        root: folder of the pack; None takes the environment variable FACEPERC_DATA.
+        source: one of SOURCES.
+        split: "train" or "val".
+
+    Raises:
+        DataError: if the file is missing or is not the pack's.
+    """
+    path = data_root(root) / source / f"{split}.parquet"
+    if not path.is_file():
+        raise DataError(f"{path} is missing: the detector needs this file of the face data pack")
+    return [photo for row in _rows(path) if (photo := _photo(source, row)) is not None]
+
+
+def data_root(root: str | Path | None) -> Path:
+    """The pack's folder: the argument, or FACEPERC_DATA.
+
+    Raises:
+        DataError: if neither names an existing folder.
+    """
+    folder = root or os.environ.get("FACEPERC_DATA")
+    if not folder:
+        raise DataError("no data folder: set the environment variable FACEPERC_DATA or `data.root`")
+    if not Path(folder).is_dir():
+        raise DataError(f"the data folder {folder} does not exist (FACEPERC_DATA or `data.root`)")
+    return Path(folder)
+
+
+def box_from_yunet(boxes: ArrayLike) -> Array:
+    """(..., 4) YuNet boxes -> (..., 4) boxes in the landmark convention."""
+    array = np.asarray(boxes, dtype=np.float64)
+    size = array[..., 2:] - array[..., :2]
+    return array + YUNET_TO_BOX * np.concatenate([size, size], axis=-1)
+
+
+def corrected_ytf_landmarks(points: ArrayLike) -> Array:
+    """(68, 2) points of ytf68 without their systematic shift (see the pack's README)."""
+    array = np.asarray(points, dtype=np.float64).reshape(68, 2)
+    return array - np.array([0.028, 0.012]) * np.linalg.norm(array[36] - array[45])
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    wanted = {"image", "width", "height", "landmarks", "det_box", "det_score", "det_nme", "boxes", "scores"}
+    try:
+        file = pq.ParquetFile(path)
+        columns = [name for name in file.schema_arrow.names if name in wanted]
+        for batch in file.iter_batches(batch_size=256, columns=columns):
+            yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def _photo(source: str, row: Row) -> Photo | None:
+    try:
+        targets = _READERS[source](row)
+        data = row["image"]["bytes"]
+        size = (row["width"], row["height"]) if "width" in row else _size_of(data)
+    except KeyError as error:
+        raise DataError(f"{source}: a row lacks {error}, see the pack's README") from error
+    return None if targets is None else Photo(source, data, size, targets)
+
+
+def _rows_of(boxes: Array, kind: tuple[float, float]) -> list[list[float]]:
+    return [[*box, *kind] for box in np.asarray(boxes, dtype=np.float64).reshape(-1, 4).tolist()]
+
+
+def _targets(faces: Array, regions: list[list[float]]) -> NDArray[np.float32]:
+    rows = _rows_of(faces, (FACE, 1.0)) + regions
+    return np.array(rows, dtype=np.float32).reshape(-1, 6)
+
+
+def _whole(row: Row, kind: tuple[float, float]) -> list[list[float]]:
+    return [[-0.5, -0.5, row["width"] - 0.5, row["height"] - 0.5, *kind]]
+
+
+def _w300(row: Row) -> NDArray[np.float32]:
+    points = np.asarray(row["landmarks"]).reshape(68, 2)
+    return _targets(box_from_landmarks(points), _whole(row, DOUBT))  # neighbours are unlabelled
+
+
+def _ytf68(row: Row) -> NDArray[np.float32] | None:
+    if row["det_nme"] is not None and row["det_nme"] > 0.15:
+        return None  # the landmarks are off, or they are another face's
+    points = corrected_ytf_landmarks(row["landmarks"])
+    return _targets(box_from_landmarks(points), _whole(row, DOUBT))
+
+
+def _yunet(row: Row) -> NDArray[np.float32] | None:
+    if row["det_box"] is None:
+        return None
+    return _targets(box_from_yunet(row["det_box"]), [])  # portraits of one person
+
+
+def _figaro(row: Row) -> NDArray[np.float32] | None:
+    if row["det_box"] is None:
+        return _targets(np.empty((0, 4)), _whole(row, BACK_OF_HEAD))
+    if row["det_score"] < YUNET_SURE:
+        return None  # unsure boxes are often on hair
+    return _targets(box_from_yunet(row["det_box"]), _whole(row, DOUBT))
+
+
+def _scene(row: Row) -> NDArray[np.float32]:
+    """Sure proposals are faces, others are ignored; in animal pictures unsure ones are animals: no faces."""
+    boxes = box_from_yunet(np.asarray(row["boxes"], dtype=np.float64).reshape(-1, 4))
+    sure = np.asarray(row["scores"], dtype=np.float64) > YUNET_SURE
+    if Path(row["image"]["path"]).name < FIRST_NON_ANIMAL:
+        return _targets(np.empty((0, 4)), _rows_of(boxes[sure], IGNORE))
+    return _targets(boxes[sure], _rows_of(boxes[~sure], IGNORE))
+
+
+def _size_of(data: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(data)).size
+
+
+_READERS: dict[str, Callable[[Row], NDArray[np.float32] | None]] = {
+    "w300": _w300,
+    "ytf68": _ytf68,
+    "celebahq1k": _yunet,
+    "utkface": _yunet,
+    "muxspace": _yunet,
+    "fasseg": _yunet,
+    "figaro1k": _figaro,
+    "scenes": _scene,
+}
+
+
+def _measure_yunet(root: str | Path | None = None) -> Array:
+    """(4,) median of (landmark box - YuNet box) / (w, h, w, h) over ytf68/train."""
+    offsets = []
+    for row in _rows(data_root(root) / "ytf68" / "train.parquet"):
+        if row["det_nme"] is not None and row["det_nme"] < 0.1:
+            yunet = np.asarray(row["det_box"])
+            size = yunet[2:] - yunet[:2]
+            box = box_from_landmarks(corrected_ytf_landmarks(row["landmarks"]))
+            offsets.append((box - yunet) / np.concatenate([size, size]))
+    return np.median(offsets, axis=0)
+
+
+if __name__ == "__main__":
+    print("landmark box - YuNet box, in its widths and heights:", _measure_yunet().round(3).tolist())

@@ -1,0 +1,142 @@
+"""Training of the face detector: `faceperc train-detector configs/detector/nano.yaml [--key value ...]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.cli import LightningCLI
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import nms  # type: ignore[import-untyped]
+
+from faceperc.detector.data import Batch, DetectorData
+from faceperc.detector.loss import detection_loss
+from faceperc.detector.metrics import Matches, average_precision, false_positives, judge, recall, score_at
+from faceperc.detector.model import FaceDetector, Predictions
+
+
+class DetectorModule(pl.LightningModule):
+    """The network, its loss and its optimiser.
+
+    Args:
+        widths: see `FaceDetector`.
+        depths: see `FaceDetector`.
+        neck: see `FaceDetector`.
+        lr: highest learning rate of AdamW.
+        weight_decay: of AdamW, for weights of two and more dimensions.
+        warmup: steps of linear warm-up.
+        cooldown: last part of the steps, in which the learning rate falls linearly to zero. Until then it is
+            constant, so a resumed run with another `max_epochs` loses nothing.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128),
+        depths: tuple[int, int, int, int] = (1, 2, 3, 3),
+        neck: int = 64,
+        lr: float = 3e-3,
+        weight_decay: float = 0.02,
+        warmup: int = 300,
+        cooldown: float = 0.35,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.model = FaceDetector(tuple(widths), tuple(depths), neck)  # type: ignore[arg-type]
+        self.model.to(memory_format=torch.channels_last)
+        self.lr, self.weight_decay, self.warmup, self.cooldown = lr, weight_decay, warmup, cooldown
+        self.matches: list[Matches] = []
+
+    def forward(self, image: Tensor) -> Predictions:
+        """(N, H, W, 3) uint8 -> predictions, see `FaceDetector.forward`."""
+        return self.model(image)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch."""
+        losses = detection_loss(self.model(batch.image), batch.targets)
+        self.log_dict({f"train/{key}": value for key, value in losses.items()}, batch_size=len(batch.image))
+        self.log("loss", losses["loss"], prog_bar=True, logger=False)
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Match the detections of one batch with its faces."""
+        predictions = self.model(batch.image)
+        losses = detection_loss(predictions, batch.targets)
+        self.log("val/loss", losses["loss"], batch_size=len(batch.image))
+        for i, target in enumerate(batch.targets):
+            boxes, scores = select(predictions.boxes[i], predictions.logits[i].sigmoid())
+            self.matches.append(judge(_numpy(boxes), _numpy(scores), _numpy(target))[0])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log AP at IoU 0.5, and recall where there is one false positive in ten images."""
+        matches = Matches.join(self.matches)
+        self.matches.clear()
+        score = score_at(matches, 0.1)
+        values = {
+            "val/ap50": average_precision(matches),
+            "val/recall": recall(matches, score),
+            "val/recall48": recall(matches, score, (48.0, float("inf"))),
+            "val/score": score,
+            "val/fp_at_05": false_positives(matches, 0.5),
+        }
+        self.log_dict({k: torch.tensor(v, dtype=torch.float32) for k, v in values.items()}, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up, a constant phase and a linear cool-down."""
+        groups = [
+            {"params": [p for p in self.parameters() if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in self.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _factor(self, step: int) -> float:
+        total = int(self.trainer.estimated_stepping_batches)
+        rest = (total - step) / max(1.0, self.cooldown * total)
+        return max(0.0, min(1.0, (step + 1) / self.warmup, rest))
+
+
+def select(
+    boxes: Tensor, scores: Tensor, low: float = 0.05, overlap: float = 0.45, most: int = 200
+) -> tuple[Tensor, Tensor]:
+    """Score threshold and non-maximum suppression for validation while training.
+
+    Args:
+        boxes: (A, 4).
+        scores: (A,).
+        low: smallest score.
+        overlap: boxes that overlap a better one by this IoU are dropped.
+        most: at most so many boxes are returned.
+
+    Returns:
+        (K, 4) and (K,), by descending score.
+    """
+    keep = scores > low
+    boxes, scores = boxes[keep].float(), scores[keep].float()
+    kept = nms(boxes, scores, overlap)[:most]
+    return boxes[kept], scores[kept]
+
+
+def _numpy(values: Tensor) -> NDArray[np.float64]:
+    return values.double().cpu().numpy()
+
+
+def main(args: list[str]) -> None:
+    """Train: the first argument is a YAML file, the others override it (`--trainer.max_epochs 3`).
+
+    Resume with `--ckpt_path runs/.../last.ckpt`.
+    """
+    config = ["--config", args[0]] if args and not args[0].startswith("-") else []
+    rest = args[1:] if config else args
+    torch.set_float32_matmul_precision("high")
+    arguments: Any = ["fit", *config, *rest]
+    LightningCLI(DetectorModule, DetectorData, args=arguments, save_config_kwargs={"overwrite": True})
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])

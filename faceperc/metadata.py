@@ -1,0 +1,177 @@
+"""The metadata inside a model file, read into typed and checked records (see docs/contract.md)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from faceperc.crop import CropRule
+from faceperc.errors import ModelError
+
+SCHEMA = 1
+ROLES = ("face", "detector")
+
+
+@dataclass(frozen=True)
+class OutputField:
+    """One field of a task's result: which ONNX output holds it.
+
+    Attributes:
+        output: name of the ONNX output, ``task.field``.
+        shape: its shape, with ``"N"`` for the number of faces.
+        unit: unit of its values, e.g. ``"px"``, or None.
+    """
+
+    output: str
+    shape: tuple[int | str, ...] = ()
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a model says about one of its tasks; all that is needed to present the result.
+
+    Attributes:
+        name: the task's name, e.g. ``"landmarks"``.
+        kind: ``points``, ``rotation``, ``mask``, ``classes``, ``probabilities`` or ``scalar``.
+        fields: the fields of the result by name; which ones there are is fixed by the kind.
+        description: one line for people.
+        labels: names of the classes, or of the points; empty where there are none.
+        unit: unit of a scalar, e.g. ``"years"``, or None.
+        lines: polylines of point indices for drawing; closed where the last index equals the first.
+        bins: the values that a scalar's distribution is over; empty where there is none.
+    """
+
+    name: str
+    kind: str
+    fields: dict[str, OutputField]
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    unit: str | None = None
+    lines: tuple[tuple[int, ...], ...] = ()
+    bins: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What a detector says about itself.
+
+    Attributes:
+        stride: height and width of the input are multiples of this.
+        max_side: larger images are shrunk to this longer side, pixels.
+        min_face: smallest face side that the model was trained to find, input pixels.
+        nms_iou: boxes that overlap a better one by more than this are dropped.
+        nms_score: boxes with a lower score than this are dropped, unless the caller says otherwise.
+    """
+
+    stride: int
+    max_side: int
+    min_face: float
+    nms_iou: float
+    nms_score: float
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """Everything that a model file says about itself.
+
+    Attributes:
+        role: ``face`` (reads face crops) or ``detector`` (finds faces).
+        name: name of the model, e.g. ``"faceperc-nano"``.
+        version: version of faceperc that wrote the file.
+        input: name of the ONNX input.
+        weights_sha256: SHA-256 over the weights.
+        training: training data and licence of the weights, as written by the exporter.
+        crop: how a face box becomes a crop; None for a detector.
+        tasks: the tasks by name, in the model's order; empty for a detector.
+        detector: the detector's settings; None for a face model.
+        raw: the whole document.
+    """
+
+    role: str
+    name: str
+    version: str
+    input: str
+    weights_sha256: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    crop: CropRule | None = None
+    tasks: dict[str, TaskInfo] = field(default_factory=dict)
+    detector: DetectorInfo | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def parse_metadata(text: str, source: str) -> ModelMetadata:
+    """Read the JSON document ``faceperc`` of a model file.
+
+    Args:
+        text: the document.
+        source: name of the file, for messages.
+
+    Raises:
+        ModelError: if the document is damaged, incomplete, or of a newer schema.
+    """
+    try:
+        document = json.loads(text)
+        schema = document["schema"]
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ModelError(
+                f"{source}: its metadata has schema {schema}, newer than {SCHEMA}; update faceperc"
+            )
+        if document["role"] not in ROLES:
+            raise ModelError(f"{source}: has the role {document['role']!r}, known are {', '.join(ROLES)}")
+        return _metadata(document)
+    except KeyError as error:
+        raise ModelError(f"{source}: its faceperc metadata lacks {error}; export the model again") from error
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ModelError(
+            f"{source}: its faceperc metadata is damaged ({error}); export the model again"
+        ) from error
+
+
+def _metadata(document: dict[str, Any]) -> ModelMetadata:
+    is_face = document["role"] == "face"
+    return ModelMetadata(
+        role=document["role"],
+        name=str(document["name"]),
+        version=str(document["version"]),
+        input=str(document["input"]["name"]),
+        weights_sha256=str(document.get("weights_sha256", "")),
+        training=dict(document.get("training") or {}),
+        crop=_crop(document["crop"]) if is_face else None,
+        tasks={name: _task(name, entry) for name, entry in document["tasks"].items()} if is_face else {},
+        detector=None if is_face else _detector(document),
+        raw=document,
+    )
+
+
+def _crop(entry: dict[str, Any]) -> CropRule:
+    shift_x, shift_y = entry.get("shift", (0.0, 0.0))
+    return CropRule(int(entry["size"]), float(entry["scale"]), (float(shift_x), float(shift_y)))
+
+
+def _task(name: str, entry: dict[str, Any]) -> TaskInfo:
+    fields = {
+        key: OutputField(str(value["output"]), tuple(value.get("shape", ())), value.get("unit"))
+        for key, value in entry["fields"].items()
+    }
+    return TaskInfo(
+        name=name,
+        kind=str(entry["kind"]),
+        fields=fields,
+        description=str(entry.get("description", "")),
+        labels=tuple(str(label) for label in entry.get("labels") or ()),
+        unit=entry.get("unit"),
+        lines=tuple(tuple(int(i) for i in line) for line in entry.get("lines") or ()),
+        bins=tuple(float(value) for value in entry.get("bins") or ()),
+    )
+
+
+def _detector(document: dict[str, Any]) -> DetectorInfo:
+    return DetectorInfo(
+        stride=int(document["stride"]),
+        max_side=int(document["max_side"]),
+        min_face=float(document["min_face"]),
+        nms_iou=float(document["nms"]["iou"]),
+        nms_score=float(document["nms"]["score"]),
+    )

@@ -1,0 +1,157 @@
+"""FaceModel: one look at a crop, every task's answer.
+
+    crops -> ViT features of several depths -> task queries read them -> each head turns its queries (and, for
+    dense outputs, the upscaled pixels) into its output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from faceperc.backbone import Backbone
+from faceperc.config import FaceModelConfig, instantiate
+from faceperc.decoder import PixelDecoder, TaskDecoder
+from faceperc.errors import ModelError
+from faceperc.head import Features, Head, HeadContext
+
+Outputs = dict[str, dict[str, Tensor]]
+
+
+class FaceModel(nn.Module):
+    """The multitask face network.
+
+    Args:
+        config: backbone, decoder, crop rule and heads.
+
+    Raises:
+        ConfigError: if the configuration names something that does not exist.
+    """
+
+    def __init__(self, config: FaceModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config.backbone)
+        dim, decoder = self.backbone.dim, config.decoder
+        context = HeadContext(dim, decoder.pixel_dim, config.backbone.image_size)
+        self.heads = nn.ModuleDict()
+        for task, spec in config.heads.items():
+            head = instantiate(spec, Head, f"heads.{task}")  # type: ignore[type-abstract]
+            head.build(context)
+            self.heads[task] = head
+        self.decoder = TaskDecoder(
+            num_queries=sum(self.head(task).num_queries for task in self.tasks),
+            dim=dim,
+            heads=decoder.heads,
+            blocks=decoder.blocks,
+            mlp_ratio=decoder.mlp_ratio,
+            depths=config.backbone.blocks,
+            tokens=self.backbone.grid**2,
+        )
+        self.pixels = PixelDecoder(dim, decoder.pixel_dim, self.backbone.patch, self.backbone.grid)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, in the order of the configuration."""
+        return tuple(self.heads)
+
+    def head(self, task: str) -> Head:
+        """The head of a task."""
+        head = self.heads[task]
+        assert isinstance(head, Head)
+        return head
+
+    def forward(self, crops: Tensor) -> Outputs:
+        """Every head's raw outputs; ``decode`` turns them into final values.
+
+        Args:
+            crops: (N, S, S, 3) uint8 RGB.
+
+        Returns:
+            {task: {field: (N, ...)}}
+        """
+        image = self.backbone.normalise(crops)
+        queries, tokens = self.decoder(self.backbone(image))
+        pixels = self.pixels(tokens, image)
+        split = queries.split([self.head(task).num_queries for task in self.tasks], dim=1)
+        return {
+            task: self.head(task)(Features(own, pixels)) for task, own in zip(self.tasks, split, strict=True)
+        }
+
+    def decode(self, raw: Outputs) -> Outputs:
+        """Raw outputs -> final values: points in crop pixels, rotations, probabilities (docs/contract.md)."""
+        return {task: self.head(task).decode(fields) for task, fields in raw.items()}
+
+    def weights_sha256(self) -> str:
+        """SHA-256 over the weights, in the order of their sorted names."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write `model.safetensors` and `config.json` into a folder, each under a temporary name first."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as scratch:
+            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, "model.safetensors"))
+            Path(scratch, "config.json").write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
+            for name in ("model.safetensors", "config.json"):
+                os.replace(Path(scratch, name), target / name)
+        return target
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> FaceModel:
+        """Read a folder that ``save`` wrote. Nothing is unpickled.
+
+        Raises:
+            ModelError: if a file is missing or damaged, or the weights do not fit the configuration.
+        """
+        source = Path(folder)
+        try:
+            config = FaceModelConfig.from_dict(json.loads((source / "config.json").read_text()))
+            weights = load_file(source / "model.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ModelError(f"{source}: not a saved faceperc model ({error})") from error
+        config.backbone.pretrained = False  # the weights are right here
+        model = cls(config)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelError(f"{source}: the weights do not fit config.json ({error})") from error
+        return model.eval()
+
+
+def masked_losses(model: FaceModel, raw: Outputs, batch_targets: dict[str, dict[str, Tensor]],
+                  valid: dict[str, Tensor], tasks: Iterable[str] | None = None) -> dict[str, Tensor]:  # fmt: skip
+    """Each task's loss over the samples that carry its label, weighted by how far the label is trusted.
+
+    Args:
+        model: gives the heads.
+        raw: outputs of ``model.forward``.
+        batch_targets: task -> target name -> (N, ...).
+        valid: task -> (N,) weights in [0, 1]; 0 masks the sample.
+        tasks: a subset of tasks; all that have targets by default.
+
+    Returns:
+        task -> scalar. A task of which no sample carries a label has loss 0, still joined to the graph.
+    """
+    losses = {}
+    for task in tasks if tasks is not None else batch_targets:
+        weight = valid[task]
+        per_sample = model.head(task).loss(raw[task], batch_targets[task])
+        # where, not a product: a masked sample's target is all zeros, its loss may be infinite
+        kept = torch.where(weight > 0, per_sample, torch.zeros_like(per_sample))
+        losses[task] = (kept * weight).sum() / weight.sum().clamp_min(1.0)
+    return losses

@@ -1,0 +1,224 @@
+"""Predictor: an image in, the faces with all their results out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from faceperc._names import unknown_name
+from faceperc.crop import FaceCrop, check_box
+from faceperc.errors import ModelError, UsageError
+from faceperc.image import ImageSource, read_image
+from faceperc.kind import Kind
+from faceperc.kinds import KINDS
+from faceperc.metadata import ModelMetadata, TaskInfo
+from faceperc.results import Face, Faces
+from faceperc.runtime import OnnxModel
+from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
+
+Array = NDArray[np.float64]
+
+BATCH = 32  # faces per run: bounds the memory on a photograph of a crowd
+
+
+class Detector(Protocol):
+    """Anything that finds faces: ``faceperc.detect.FaceDetector``, or the user's own."""
+
+    def detect(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
+        """Find faces.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (N, 4) boxes x0, y0, x1, y1 in image pixels (hairline to chin), and (N,) scores in [0, 1].
+        """
+        ...
+
+
+class Predictor:
+    """Looks at each face of an image once and answers everything that its model can.
+
+    Example:
+        >>> import faceperc
+        >>> faces = faceperc.Predictor()("photo.jpg")  # doctest: +SKIP
+        >>> faces[0].pose.yaw  # doctest: +SKIP
+        12.3
+
+    Attributes:
+        model: the opened face model.
+        tasks: what is predicted, by the name of the task.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        *,
+        detector: str | os.PathLike[str] | Detector | None = None,
+        tasks: str | Iterable[str] | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        min_score: float | None = None,
+    ) -> None:
+        """Open a model. The detector is opened when it is first needed.
+
+        Args:
+            model: a name from ``faceperc.list_models()``, or the path of an ONNX file.
+            detector: a name, a path, or an object with ``detect(image)``; by default the bundled one.
+            tasks: names of the tasks to predict; by default all of the model's.
+            threads: threads within an operator; by default ONNX Runtime decides.
+            providers: ONNX Runtime's execution providers; by default CUDA where available, then the CPU.
+            min_score: faces that the detector is less sure of are dropped, in [0, 1]; by default the
+                detector decides. Ignored for a detector that is an object.
+
+        Raises:
+            ModelError: if the model cannot be opened or is none for faces.
+            UsageError: if a task is unknown or an argument out of range.
+        """
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UsageError(f"min_score lies in [0, 1]; got {min_score!r}")
+        self.model = OnnxModel(find_model(model), threads, providers)
+        if self.metadata.role != "face":
+            raise ModelError(f"{model}: is a {self.metadata.role}, not a face model; see 'faceperc models'")
+        self.tasks = _choose(self.metadata, tasks)
+        self._kinds = {name: _kind(info, self.model) for name, info in self.tasks.items()}
+        self._given_detector = detector
+        self._options: dict[str, Any] = {"threads": threads, "providers": providers}
+        self._min_score = min_score
+
+    def __repr__(self) -> str:
+        """Model, tasks and providers."""
+        providers = ", ".join(self.model.providers)
+        return f"<Predictor {self.metadata.name}: {', '.join(self.tasks)}; {providers}>"
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """What the model says about itself."""
+        return self.model.metadata
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The detector, opened at the first use.
+
+        Raises:
+            ModelError: if it cannot be opened or is none.
+        """
+        given = self._given_detector
+        if given is not None and not isinstance(given, str | os.PathLike):
+            return given
+        from faceperc.detect import FaceDetector
+
+        model = OnnxModel(find_model(given or DEFAULT_DETECTOR), **self._options)
+        if model.metadata.role != "detector":
+            raise ModelError(f"{model.path}: is a {model.metadata.role} model, not a detector")
+        return FaceDetector(model, min_score=self._min_score)
+
+    def __call__(self, image: ImageSource, boxes: ArrayLike | None = None) -> Faces:
+        """Predict.
+
+        Args:
+            image: a path, the bytes of an image file, a Pillow image, or a uint8 array, RGB (H, W, 3).
+            boxes: (N, 4) face boxes x0, y0, x1, y1 in pixels of the upright image, hairline to chin; nothing
+                is detected then, and the faces keep this order and have the score NaN.
+
+        Returns:
+            The faces, best first; none where none was found.
+
+        Raises:
+            ImageError: if the image cannot be read.
+            UsageError: if the boxes are not usable.
+            ModelError: if a model fails.
+        """
+        pixels = read_image(image)
+        source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+        if boxes is None:
+            found, scores = self._detect(pixels)
+        else:
+            found = _check_boxes(boxes, pixels.shape)
+            scores = np.full(len(found), np.nan)
+        results = self._analyse(pixels, found)
+        faces = tuple(Face(*each) for each in zip(found, scores, results, strict=True))
+        return Faces(faces, pixels, source, self.metadata.name)
+
+    def _detect(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
+        """(N, 4) boxes and (N,) scores, the highest score first."""
+        boxes, scores = self.detector.detect(image)
+        order = np.argsort(-np.asarray(scores), kind="stable")
+        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order], np.asarray(scores)[order]
+
+    def _analyse(self, image: NDArray[np.uint8], boxes: Array) -> list[dict[str, Kind]]:
+        """The results of each box by the name of the task."""
+        rule = self.metadata.crop
+        assert rule is not None  # every face model has one
+        outputs = [field.output for info in self.tasks.values() for field in info.fields.values()]
+        results: list[dict[str, Kind]] = []
+        for start in range(0, len(boxes), BATCH):
+            crops = [FaceCrop.from_box(box, rule) for box in boxes[start : start + BATCH]]
+            batch = np.stack([crop.warp(image) for crop in crops])
+            arrays = self.model.run({self.metadata.input: batch}, outputs)
+            for index, crop in enumerate(crops):
+                values = {name: array[index] for name, array in arrays.items()}
+                results.append(self._present(values, crop, (image.shape[0], image.shape[1])))
+        return results
+
+    def _present(
+        self, values: dict[str, NDArray[Any]], crop: FaceCrop, image_shape: tuple[int, int]
+    ) -> dict[str, Kind]:
+        """The outputs of one face -> its results, in the frame of the image."""
+        results = {}
+        for name, info in self.tasks.items():
+            fields = {key: values[field.output] for key, field in info.fields.items()}
+            try:
+                results[name] = self._kinds[name].from_output(fields, info, crop, image_shape)
+            except UsageError as error:  # the user did nothing wrong: the model broke its contract
+                raise ModelError(f"{self.model.path}: task {name!r}: {error}") from error
+        return results
+
+
+def _choose(metadata: ModelMetadata, tasks: str | Iterable[str] | None) -> dict[str, TaskInfo]:
+    """The tasks that are wanted, in the model's order."""
+    if tasks is None:
+        return metadata.tasks
+    wanted = [tasks] if isinstance(tasks, str) else list(tasks)
+    for name in wanted:
+        if name not in metadata.tasks:
+            raise UsageError(unknown_name("task", name, metadata.tasks))
+    if not wanted:
+        raise UsageError(f"tasks is empty; leave it out for all of: {', '.join(metadata.tasks)}")
+    return {name: info for name, info in metadata.tasks.items() if name in wanted}
+
+
+def _kind(info: TaskInfo, model: OnnxModel) -> type[Kind]:
+    where = f"{model.path}: task {info.name!r}"
+    kind = KINDS.get(info.kind)
+    if kind is None:
+        raise ModelError(f"{where} has the unknown kind {info.kind!r}; update faceperc")
+    missing = [name for name, needed in kind.fields.items() if needed and name not in info.fields]
+    if missing:
+        raise ModelError(f"{where} ({info.kind}) lacks the field {', '.join(missing)}; export it again")
+    return kind
+
+
+def _check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """(N, 4) usable boxes that touch the image."""
+    try:
+        array = np.asarray(boxes, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"boxes is an array (N, 4) of x0, y0, x1, y1 in pixels: {error}") from error
+    if array.size == 0:
+        return np.zeros((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UsageError(f"boxes has the shape (N, 4): x0, y0, x1, y1 in pixels; got {array.shape}")
+    height, width = shape[:2]
+    for index, box in enumerate(array):
+        x0, y0, x1, y1 = check_box(box)
+        if max(x1 - x0, y1 - y0) < 2:
+            raise UsageError(f"box {index} is smaller than 2 pixels: {box.tolist()}; boxes are in pixels")
+        if x1 < 0 or y1 < 0 or x0 > width - 1 or y0 > height - 1:
+            raise UsageError(f"box {index} lies outside the {width} x {height} image: {box.tolist()}")
+    return array

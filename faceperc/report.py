@@ -1,0 +1,100 @@
+"""What the command line prints for people: tables by rich."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from faceperc.metadata import ModelMetadata, TaskInfo
+from faceperc.results import Faces
+from faceperc.zoo import ZOO
+
+
+def print_faces(faces: Faces) -> None:
+    """One image: a heading, and for each face one row per task."""
+    height, width = faces.image.shape[:2]
+    count = f"{len(faces)} face{'' if len(faces) == 1 else 's'}" if len(faces) else "no face found"
+    console = Console(highlight=False)
+    console.print(Text(f"{faces.source}: {width} x {height}, {count}", style="bold"), soft_wrap=True)
+    for index, face in enumerate(faces):
+        table = _table()
+        corners = ", ".join(f"{value:.0f}" for value in face.box)
+        score = "" if math.isnan(face.score) else f", score {face.score:.2f}"
+        table.add_row(f"face {index}", f"box {corners}{score}", style="bold")
+        for name, result in face.tasks.items():
+            table.add_row(name, result.summary())
+        console.print(table)
+
+
+def print_models() -> None:
+    """The models that come with the package."""
+    table = _table("name", "role", "size", "description")
+    for model in ZOO.values():
+        table.add_row(model.name, model.role, _size(model.path), model.description)
+    Console(highlight=False).print(table)
+
+
+def print_metadata(metadata: ModelMetadata, path: Path) -> None:
+    """Everything worth knowing about a model file."""
+    console = Console(highlight=False)
+    table = _table()
+    for name, value in _properties(metadata, path):
+        table.add_row(name, value)
+    console.print(table)
+    if metadata.tasks:
+        tasks = _table("task", "kind", "fields", "description")
+        for task in metadata.tasks.values():
+            tasks.add_row(task.name, task.kind, _fields(task), _about(task))
+        console.print()
+        console.print(tasks)
+
+
+def _properties(metadata: ModelMetadata, path: Path) -> list[tuple[str, str]]:
+    rows = [
+        ("name", metadata.name),
+        ("role", metadata.role),
+        ("file", f"{path} ({_size(path)})"),
+        ("written by", f"faceperc {metadata.version}"),
+        ("input", " ".join(f"{key}={value}" for key, value in metadata.raw["input"].items())),
+    ]
+    if metadata.crop is not None:
+        crop = metadata.crop
+        rows.append(("crop", f"{crop.size} px, {crop.scale} x the box's longer side, shift {crop.shift}"))
+    if metadata.detector is not None:
+        finder = metadata.detector
+        rows.append(("sizes", f"images to {finder.max_side} px, faces from {finder.min_face:.0f} px"))
+        rows.append(("defaults", f"score {finder.nms_score}, overlap {finder.nms_iou}"))
+    rows.append(("weights", f"sha256 {metadata.weights_sha256 or 'not stated'}"))
+    rows.append(("licence", str(metadata.training.get("licence", "not stated"))))
+    for source in metadata.training.get("data", []):
+        licence = source.get("licence", "licence not stated")
+        rows.append(("trained on", f"{source.get('name', '?')} ({licence})"))
+    return rows
+
+
+def _fields(task: TaskInfo) -> str:
+    return "\n".join(
+        f"{name} ({', '.join(map(str, field.shape))}){' ' + field.unit if field.unit else ''}"
+        for name, field in task.fields.items()
+    )
+
+
+def _about(task: TaskInfo) -> str:
+    labels = f"{len(task.labels)} labels: {', '.join(task.labels)}" if task.labels else ""
+    unit = f"in {task.unit}" if task.unit else ""
+    return "\n".join(text for text in (task.description, unit, labels) if text)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=bool(headings), padding=(0, 2, 0, 0))
+    for heading in headings or ("", ""):
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"

@@ -1,0 +1,199 @@
+"""Faces and Face: what a predictor returns."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from faceperc._files import write_file
+from faceperc._names import unknown_name
+from faceperc.crop import check_box
+from faceperc.errors import UsageError
+from faceperc.kind import Kind, numbers
+
+if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped]
+
+
+class UnknownTaskError(UsageError, AttributeError):
+    """A task that a face has no result of. An AttributeError too, so that ``hasattr`` works."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Face:
+    """One face of an image: its box, and one result per task as an attribute (``face.landmarks``).
+
+    Attributes:
+        box: (4,) x0, y0, x1, y1 in image pixels: hairline to chin.
+        score: the detector's confidence in [0, 1]; NaN where the caller gave the box.
+        tasks: the results by the name of the task.
+    """
+
+    box: NDArray[np.float64]
+    score: float
+    tasks: Mapping[str, Kind] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the box.
+
+        Raises:
+            UsageError: if it is no box.
+        """
+        object.__setattr__(self, "box", check_box(self.box))
+        object.__setattr__(self, "score", float(self.score))
+
+    # The tasks depend on the model, so a type checker cannot know what a task's attribute is.
+    def __getattr__(self, name: str) -> Any:
+        """The result of a task.
+
+        Raises:
+            UnknownTaskError: if there is none; the message suggests the nearest name.
+        """
+        if name.startswith("__"):  # asked for by copy, pickle and notebooks: not a task
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        """The result of a task, also of one whose name is taken by another attribute.
+
+        Raises:
+            UnknownTaskError: if there is none; the message suggests the nearest name.
+        """
+        tasks = self.__dict__.get("tasks", {})
+        if name not in tasks:
+            raise UnknownTaskError(unknown_name("task", name, tasks))
+        return tasks[name]
+
+    def __dir__(self) -> list[str]:
+        """The attributes, with the tasks."""
+        return [*super().__dir__(), *self.tasks]
+
+    def __repr__(self) -> str:
+        """Box, score and a summary of each task."""
+        box = ", ".join(f"{value:.0f}" for value in self.box)
+        lines = [f"  {name}: {result.summary()}" for name, result in self.tasks.items()]
+        score = "" if math.isnan(self.score) else f" score {self.score:.2f}"
+        return "\n".join([f"<Face box ({box}){score}", *lines]) + ">"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``tasks`` by name."""
+        return {
+            "box": numbers(self.box, 3),
+            "score": None if math.isnan(self.score) else round(self.score, 5),
+            "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Faces:
+    """The faces of one image; behaves like a tuple of ``Face``.
+
+    Attributes:
+        faces: the best first (highest detector score), or in the order of the boxes that the caller gave.
+        image: (H, W, 3) uint8 RGB, upright, as it was analysed.
+        source: path of the image, or None where it was not a file.
+        model: name of the model.
+    """
+
+    faces: tuple[Face, ...]
+    image: NDArray[np.uint8]
+    source: str | None = None
+    model: str = ""
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[Face]:
+        """The faces, best first."""
+        return iter(self.faces)
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+    @overload
+    def __getitem__(self, index: slice) -> Faces: ...
+    def __getitem__(self, index: int | slice) -> Face | Faces:
+        """One face, or the ``Faces`` of a slice."""
+        if isinstance(index, slice):
+            return replace(self, faces=self.faces[index])
+        return self.faces[index]
+
+    def __repr__(self) -> str:
+        """Number of faces, where they were found, and by what."""
+        height, width = self.image.shape[:2]
+        count = f"{len(self)} face{'' if len(self) == 1 else 's'}"
+        source = self.source or "an image"
+        return f"<Faces: {count} in {source} ({width} x {height}), model {self.model or 'unknown'}>"
+
+    def draw(self) -> Image.Image:
+        """A copy of the image with everything that was found drawn on it."""
+        from faceperc.draw import draw_faces
+
+        return draw_faces(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Draw and save; the format follows the suffix. The file appears complete or not at all.
+
+        Raises:
+            UsageError: if the suffix is unknown or the file cannot be written.
+        """
+        path = Path(path)
+        image_format = Image.registered_extensions().get(path.suffix.lower())
+        if image_format not in Image.SAVE:
+            raise UsageError(f"{path}: cannot save as {path.suffix!r}; use .jpg, .png or .webp")
+        return write_file(path, _encode(self.draw(), image_format, quality=92))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: ``source``, ``model``, ``image`` (width, height) and ``faces``."""
+        height, width = self.image.shape[:2]
+        return {
+            "source": self.source,
+            "model": self.model,
+            "image": {"width": width, "height": height},
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """``to_dict()`` as JSON."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row per face, with flat columns: ``box.x0``, ``score``, ``landmarks.0.x``, ``age.value``, ...
+
+        Raises:
+            UsageError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("to_dataframe needs pandas: pip install pandas") from error
+        return pandas.DataFrame([self._row(face) for face in self.faces])
+
+    def _row(self, face: Face) -> dict[str, float | str | None]:
+        corners = zip(("x0", "y0", "x1", "y1"), face.box.tolist(), strict=True)
+        row: dict[str, float | str | None] = {"source": self.source, "score": face.score}
+        row.update({f"box.{name}": value for name, value in corners})
+        for task, result in face.tasks.items():
+            row.update({f"{task}.{name}": value for name, value in result.columns().items()})
+        return row
+
+    def _repr_png_(self) -> bytes:
+        """The drawing, for notebooks; at most 1024 pixels wide or high."""
+        picture = self.draw()
+        picture.thumbnail((1024, 1024))
+        return _encode(picture, "PNG")
+
+
+def _encode(picture: Image.Image, image_format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, image_format, **options)
+    return stream.getvalue()

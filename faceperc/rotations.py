@@ -1,0 +1,66 @@
+"""Head rotations and their Euler angles, in NumPy and torch. The convention stands in docs/contract.md."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+
+def matrix_from_angles(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """(3, 3) rotation of Euler angles in degrees: R = Rx(pitch) Ry(yaw) Rz(roll) (3DDFA's `Pose_Para`).
+
+    Camera x right, y up, z to the viewer. Positive yaw faces the image's left, positive pitch looks up,
+    positive roll is clockwise in the image.
+    """
+    phi, gamma, theta = np.radians([pitch, yaw, roll])
+    rx = np.array([[1, 0, 0], [0, np.cos(phi), np.sin(phi)], [0, -np.sin(phi), np.cos(phi)]])
+    ry = np.array([[np.cos(gamma), 0, -np.sin(gamma)], [0, 1, 0], [np.sin(gamma), 0, np.cos(gamma)]])
+    rz = np.array([[np.cos(theta), np.sin(theta), 0], [-np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
+    return rx @ ry @ rz
+
+
+def roll_matrix(angle: Tensor) -> Tensor:
+    """(N,) clockwise image rotations in radians -> (N, 3, 3)."""
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = [cos, sin, zero, -sin, cos, zero, zero, zero, one]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def angles_from_matrix(matrix: Tensor) -> Tensor:
+    """(N, 3, 3) rotations -> (N, 3) yaw, pitch, roll in radians, with |pitch| <= pi / 2.
+
+    Differentiable away from |yaw| = 90 degrees.
+    """
+    r02, r12, r22 = matrix[:, 0, 2], matrix[:, 1, 2], matrix[:, 2, 2]
+    # the face looks away from the camera: the same rotation has a second solution with a small pitch
+    sign = torch.where(r22 < 0, -1.0, 1.0)
+    cos_yaw = sign * (r12.square() + r22.square()).clamp_min(1e-8).sqrt()
+    yaw = torch.atan2(-r02, cos_yaw)
+    pitch = torch.atan2(sign * r12, sign * r22)
+    roll = torch.atan2(sign * matrix[:, 0, 1], sign * matrix[:, 0, 0])
+    return torch.stack([yaw, pitch, roll], dim=1)
+
+
+def wrap_degrees(angle: ArrayLike) -> NDArray[np.float64]:
+    """Angles in degrees -> the same angles in [-180, 180)."""
+    return (np.asarray(angle, dtype=np.float64) + 180.0) % 360.0 - 180.0
+
+
+def matrix_from_6d(vectors: Tensor) -> Tensor:
+    """(N, 6) -> (N, 3, 3) rotations by Gram-Schmidt (Zhou et al., CVPR 2019, equation 15).
+
+    The two 3-vectors become the first two columns; the third is their cross product.
+    """
+    a, b = vectors[:, :3], vectors[:, 3:]
+    x = a / a.square().sum(1, keepdim=True).clamp_min(1e-12).sqrt()
+    b = b - (x * b).sum(1, keepdim=True) * x
+    y = b / b.square().sum(1, keepdim=True).clamp_min(1e-12).sqrt()
+    return torch.stack([x, y, torch.linalg.cross(x, y, dim=1)], dim=2)
+
+
+def geodesic_degrees(first: Tensor, second: Tensor) -> Tensor:
+    """(N,) angle between two (N, 3, 3) rotations, degrees in [0, 180]."""
+    cosine = ((first * second).sum((1, 2)) - 1) / 2
+    return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))

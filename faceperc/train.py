@@ -1,0 +1,184 @@
+"""Training with Lightning: `faceperc train configs/train/nano.yaml`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.cli import LightningCLI
+from timm.optim import create_optimizer_v2
+from torch import Tensor
+
+from faceperc.config import FaceModelConfig
+from faceperc.data.module import FaceData
+from faceperc.errors import UsageError
+from faceperc.head import Batch
+from faceperc.model import FaceModel, masked_losses
+
+
+@dataclass
+class OptimiserConfig:
+    """AdamW with a linear warm-up and a cosine decay to zero.
+
+    Attributes:
+        lr: peak learning rate.
+        weight_decay: of matrices; biases and norms have none.
+        warmup: share of the steps that the learning rate rises.
+    """
+
+    lr: float = 6e-4
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+
+
+class FaceTraining(L.LightningModule):
+    """A FaceModel with its losses, metrics and optimiser.
+
+    Args:
+        network: the model's configuration.
+        optimiser: learning rate and decay.
+        compile: compile the forward pass (needs a C++ compiler).
+        start_from: folder of a saved model whose weights the training starts from.
+    """
+
+    def __init__(
+        self,
+        network: FaceModelConfig,
+        optimiser: OptimiserConfig | None = None,
+        compile: bool = False,
+        start_from: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = FaceModel(network)
+        self.optimiser = optimiser or OptimiserConfig()
+        self.compile_model = compile
+        if start_from is not None:
+            self.model.load_state_dict(FaceModel.load(start_from).state_dict())
+        self._statistics: dict[tuple[str, str], list[np.ndarray]] = {}
+
+    def on_fit_start(self) -> None:
+        """Compile once the model is where it will run."""
+        if self.compile_model:
+            self.model.compile(dynamic=False)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The weighted sum of all tasks' losses."""
+        raw = self.model(batch.crops)
+        losses = masked_losses(self.model, raw, batch.targets, batch.valid)
+        total = sum((self.model.head(task).weight * loss for task, loss in losses.items()), torch.zeros(()))
+        size = len(batch.crops)
+        self.log("loss", total, prog_bar=True, batch_size=size)
+        self.log_dict({f"train/{task}": loss.detach() for task, loss in losses.items()}, batch_size=size)
+        return total
+
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Collect each task's statistics over the samples that carry its label."""
+        source = self._data.val_names[dataloader_idx]
+        with torch.autocast(self.device.type, enabled=False):
+            output = self.model.decode(self.model(batch.crops))
+        for task, valid in batch.valid.items():
+            kept = valid > 0
+            if not kept.any():
+                continue
+            rows = self.model.head(task).statistics(
+                {key: value[kept] for key, value in output[task].items()},
+                {key: value[kept] for key, value in batch.targets[task].items()},
+            )
+            self._statistics.setdefault((source, task), []).append(rows.float().cpu().numpy())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics as `source/task/metric`."""
+        for (source, task), rows in self._statistics.items():
+            metrics = self.model.head(task).summarise(np.concatenate(rows))
+            finite = {f"{source}/{task}/{name}": value for name, value in metrics.items() if np.isfinite(value)}
+            self.log_dict(finite)
+        self._statistics.clear()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and one warm-up/cosine cycle over all steps."""
+        optimiser = create_optimizer_v2(
+            self.model, opt="adamw", lr=self.optimiser.lr, weight_decay=self.optimiser.weight_decay
+        )
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_warmup_cosine, total, self.optimiser.warmup))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _data(self) -> FaceData:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, FaceData)
+        return data
+
+
+def _warmup_cosine(total: int, warmup: float, step: int) -> float:
+    """Factor of the learning rate after ``step`` of ``total`` steps."""
+    rising = warmup * total
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1.0, total - rising))))
+
+
+class SaveModel(L.Callback):
+    """Writes `model.safetensors` and `config.json` beside the checkpoints after every epoch.
+
+    Args:
+        folder: where the model goes; a name under the trainer's ``default_root_dir`` where relative.
+    """
+
+    def __init__(self, folder: str = "model") -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save; only the first process of a distributed run does."""
+        assert isinstance(pl_module, FaceTraining)
+        if trainer.is_global_zero:
+            pl_module.model.save(Path(trainer.default_root_dir) / self.folder)
+
+
+class PrintMetrics(L.Callback):
+    """Prints each validation's metrics as plain lines, so that a log file keeps them."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the main metrics of every source and task."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.count("/") == 2}
+        line = "  ".join(f"{name} {value:.2f}" for name, value in sorted(values.items()))
+        trainer.print(f"epoch {trainer.current_epoch} step {trainer.global_step}: {line}")
+
+
+def main(args: list[str]) -> int:
+    """`faceperc train CONFIG... [--key value ...]`: train, or go on with the run's last checkpoint.
+
+    Args:
+        args: configuration files, later ones override earlier ones, then LightningCLI's own options.
+            `--ckpt_path last` resumes.
+
+    Raises:
+        UsageError: if a configuration file does not exist or none is given.
+    """
+    configs = [arg for arg in args if arg.endswith((".yaml", ".yml")) and not arg.startswith("-")]
+    leading = args[: len(configs)]
+    if leading != configs or (not configs and "--help" not in args):
+        raise UsageError("give the configuration files first: faceperc train configs/train/nano.yaml [--key value]")
+    for path in configs:
+        if not Path(path).is_file():
+            raise UsageError(f"{path}: no such configuration file")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    command = ["fit", *(part for path in configs for part in ("--config", path)), *args[len(configs) :]]
+    LightningCLI(
+        FaceTraining,
+        FaceData,
+        args=command,
+        save_config_kwargs={"overwrite": True},
+        parser_kwargs={"fit": {"default_env": False}},
+    )
+    return 0

@@ -1,0 +1,360 @@
+"""The detector's training half: data, mosaics, loss, export and evaluation, on a tiny pack made here."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("cv2")
+pytest.importorskip("lightning")
+
+from PIL import Image, ImageDraw  # noqa: E402
+
+from faceperc.crop import box_from_landmarks  # noqa: E402
+from faceperc.detect import FaceDetector as Runtime  # noqa: E402
+from faceperc.detector import evaluate, mosaic, sources  # noqa: E402
+from faceperc.detector.data import DetectorData, MosaicBatches  # noqa: E402
+from faceperc.detector.export import export_detector, weights_sha256  # noqa: E402
+from faceperc.detector.loss import DOUBT, FACE, IGNORE, assign, detection_loss, iou_and_diou  # noqa: E402
+from faceperc.detector.metrics import (  # noqa: E402
+    Matches,
+    average_precision,
+    false_positives,
+    judge,
+    match,
+    recall,
+    score_at,
+)
+from faceperc.detector.model import FaceDetector  # noqa: E402
+from faceperc.errors import DataError  # noqa: E402
+from faceperc.runtime import OnnxModel  # noqa: E402
+
+TINY = {"widths": (8, 8, 16, 16, 16), "depths": (0, 0, 0, 0), "neck": 16}
+
+
+def picture(size: tuple[int, int], box: tuple[int, int, int, int] | None) -> bytes:
+    """A dull picture with a bright rectangle, whose pixels are box[0] ... box[2] - 1, for a face."""
+    image = Image.new("RGB", size, (40, 60, 40))
+    if box is not None:
+        ImageDraw.Draw(image).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=(250, 250, 250))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def photo(
+    size: tuple[int, int] = (100, 120), box: tuple[int, int, int, int] = (30, 40, 70, 90)
+) -> sources.Photo:
+    edges = np.array(box) - 0.5  # the outer border of the rectangle
+    rows = np.array([[*edges, FACE, 1.0], [-0.5, -0.5, size[0] - 0.5, size[1] - 0.5, *DOUBT]], np.float32)
+    return sources.Photo("w300", picture(size, box), size, rows)
+
+
+def write(folder: Path, source: str, split: str, rows: list[dict]) -> None:
+    (folder / source).mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / source / f"{split}.parquet")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tiny networks are fastest on one thread, and other work may run beside the tests."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every source, in the layout of the pack's README."""
+    folder = tmp_path_factory.mktemp("pack")
+    points = np.random.default_rng(0).uniform([30, 50], [70, 90], (68, 2))
+    points[[36, 45]] = [[40, 60], [60, 60]]
+    face = {
+        "image": {"bytes": picture((100, 120), (30, 40, 70, 90)), "path": "a.png"},
+        "width": 100,
+        "height": 120,
+    }
+    yunet = face | {"det_box": [30.0, 40.0, 70.0, 90.0], "det_score": 0.95}
+    none = face | {"det_box": None, "det_score": None}
+    marks = {"landmarks": points.ravel().tolist()}
+    scene = {"image": {"bytes": picture((160, 120), None), "path": "n03000000_x.JPEG"}}
+    people = scene | {"boxes": [[10.0, 10.0, 30.0, 40.0], [60.0, 10.0, 80.0, 40.0]], "scores": [0.95, 0.6]}
+    dog = people | {"image": scene["image"] | {"path": "n02000000_dog.JPEG"}}
+    for split in ("train", "val"):
+        write(folder, "w300", split, [face | marks] * 3)
+        write(folder, "ytf68", split, [yunet | marks | {"det_nme": 0.05}, yunet | marks | {"det_nme": 0.5}])
+        for name in ("celebahq1k", "utkface", "muxspace", "fasseg", "figaro1k"):
+            write(folder, name, split, [yunet, none])
+        write(folder, "scenes", split, [people, dog, scene | {"boxes": [], "scores": []}])
+    return folder
+
+
+def test_every_source_is_read(pack: Path) -> None:
+    photos = {name: sources.load_photos(pack, name, "train") for name in sources.SOURCES}
+    counts = {name: [len(each.faces) for each in group] for name, group in photos.items()}
+    assert counts["w300"] == [1, 1, 1]
+    assert counts["ytf68"] == [1]  # the row with wrong landmarks is left out
+    assert counts["utkface"] == [1]  # and the one without a box
+    assert counts["figaro1k"] == [1, 0]  # which is hair from behind here
+    assert counts["scenes"] == [1, 0, 0]  # a person, a dog, nothing
+    assert photos["scenes"][0].targets[:, 4].tolist() == [FACE, IGNORE[0]]
+    assert len(photos["scenes"][1].targets) == 1 and len(photos["scenes"][2].targets) == 0
+    assert photos["scenes"][0].size == (160, 120)
+
+
+def test_boxes_follow_the_landmark_convention(pack: Path) -> None:
+    row = pq.read_table(pack / "w300" / "train.parquet").to_pylist()[0]
+    expected = box_from_landmarks(np.array(row["landmarks"]).reshape(68, 2))
+    found = sources.load_photos(pack, "w300", "train")[0].faces[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    box = sources.box_from_yunet([0.0, 0.0, 100.0, 200.0])
+    assert box[0] == pytest.approx(100 - box[2])  # symmetric, or mirrored pictures would disagree
+    assert box[1] > 0  # YuNet's boxes begin higher
+
+
+def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEPERC_DATA", raising=False)
+    with pytest.raises(DataError, match="FACEPERC_DATA"):
+        sources.load_photos(None, "w300", "train")
+    with pytest.raises(DataError, match="does not exist"):
+        sources.load_photos(tmp_path / "nowhere", "w300", "train")
+    with pytest.raises(DataError, match=r"w300.train\.parquet is missing"):
+        sources.load_photos(tmp_path, "w300", "train")
+    (tmp_path / "w300").mkdir()
+    (tmp_path / "w300" / "train.parquet").write_bytes(b"not parquet")
+    with pytest.raises(DataError, match="cannot be read"):
+        sources.load_photos(tmp_path, "w300", "train")
+
+
+@pytest.mark.parametrize("side", [30.0, 50.0, 170.0])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_boxes_follow_the_pixels(side: float, mirror: bool) -> None:
+    source = photo(box=(20, 40, 60, 90))
+    canvas = mosaic.Canvas(np.zeros((256, 256, 3), np.uint8), [])
+    matrix = mosaic.place(source, side, np.array([120.0, 140.0]), 0.0, mirror)
+    mosaic.paste(canvas, source, matrix, (0, 0, 256, 256))
+    (face,) = [row for row in canvas.targets if row[4] == FACE]
+    profile = np.clip((canvas.image[..., 0].astype(float) - 40) / 210, 0, 1)
+    edges = [_extent(profile.max(axis=axis)) for axis in (0, 1)]
+    seen = [edges[0][0], edges[1][0], edges[0][1], edges[1][1]]
+    np.testing.assert_allclose(face[:4], seen, atol=0.35)
+    assert max(face[2] - face[0], face[3] - face[1]) == pytest.approx(side)
+    np.testing.assert_allclose((face[:2] + face[2:4]) / 2, [120, 140], atol=1e-3)
+
+
+def test_turned_boxes_are_those_of_the_ellipse() -> None:
+    row = np.array([[-20.0, -10.0, 20.0, 10.0, FACE, 1.0]], np.float32)
+    everywhere = np.array([-99.0, -99.0, 99.0, 99.0])
+    quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
+    np.testing.assert_allclose(mosaic.move_targets(row, quarter, everywhere)[0][:4], [-10, -20, 10, 20])
+    angle = np.radians(30)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0]])
+    t = np.linspace(0, 2 * np.pi, 1000)
+    outline = np.stack([20 * np.cos(t), 10 * np.sin(t)], 1) @ turn[:, :2].T
+    expected = [*outline.min(0), *outline.max(0)]
+    np.testing.assert_allclose(mosaic.move_targets(row, turn, everywhere)[0][:4], expected, atol=1e-2)
+
+
+def test_hidden_and_tiny_faces_are_ignored() -> None:
+    row = np.array([[0.0, 0.0, 40.0, 40.0, FACE, 1.0]], np.float32)
+    same, small = np.eye(2, 3), np.eye(2, 3) * 0.2
+    whole, half = np.array([-9.0, -9.0, 99.0, 99.0]), np.array([-9.0, -9.0, 15.0, 99.0])
+    assert mosaic.move_targets(row, same, whole)[0][4] == FACE
+    assert mosaic.move_targets(row, same, half)[0][4] == IGNORE[0]
+    assert mosaic.move_targets(row, small, whole)[0][4] == IGNORE[0]
+    assert mosaic.move_targets(row, same, np.array([50.0, 50.0, 99.0, 99.0])) == []
+    canvas = mosaic.Canvas(np.zeros((128, 128, 3), np.uint8), [np.array([50.0, 60, 70, 80, FACE, 1])])
+    source = photo()
+    mosaic.paste(
+        canvas, source, mosaic.place(source, 60.0, np.array([60.0, 70.0]), 0, False), (0, 0, 128, 128)
+    )
+    assert sum(each[4] == FACE for each in canvas.targets) == 1  # the one below is gone
+
+
+def test_mosaics_are_reproducible_and_sound(pack: Path) -> None:
+    data = DetectorData(str(pack), sizes=(128, 192), shares=(0.5, 0.5), batch_size=4, workers=0)
+    data.setup("fit")
+    batches = MosaicBatches(data.pools["train"], (128, 192), (0.5, 0.5), 4, 12, seed=(3, 1))
+    faces = 0
+    for i in range(len(batches)):
+        batch, again = batches[i], batches[i]
+        assert torch.equal(batch.image, again.image) and batch.image.dtype == torch.uint8
+        assert batch.image.shape[1] in (128, 192) and len(batch.image) == len(batch.targets)
+        for target in batch.targets:
+            assert target.shape[1] == 6 and torch.isfinite(target).all()
+            found = target[target[:, 4] == FACE]
+            faces += len(found)
+            assert ((found[:, 2:4] - found[:, :2]).amax(-1) >= mosaic.MIN_FACE).all()
+    assert faces > 20
+    assert not torch.equal(
+        batches[0].image, MosaicBatches(data.pools["train"], (128,), (1,), 4, 1, (3, 2))[0].image
+    )
+
+
+def test_every_face_keeps_a_cell_and_regions_weigh_less() -> None:
+    model = FaceDetector(**TINY).eval()
+    cells = model(torch.zeros(1, 256, 256, 3, dtype=torch.uint8)).cells
+    rows = [
+        [10, 10, 20, 22],
+        [40, 40, 76, 85],
+        [100, 100, 200, 230],
+        [-20, -20, 270, 290],
+        [150, 20, 240, 110],
+    ]
+    target = torch.tensor([[*row, FACE, 1.0] for row in rows])
+    face, weight = assign(cells, target, torch.zeros(len(cells)))
+    assert set(face[face >= 0].tolist()) == set(range(len(rows)))
+    assert (weight[face >= 0] == 1).all() and (weight == 0).any()
+    region = torch.tensor([[0.0, 0, 128, 256, *IGNORE], [128, 0, 256, 256, *DOUBT]])
+    face, weight = assign(cells, region, torch.full((len(cells),), 0.2))
+    assert (face == -1).all()
+    assert (weight[cells[:, 0] < 128] == 0).all() and (weight[cells[:, 0] > 128] == 1).all()
+    assert (assign(cells, region, torch.full((len(cells),), 0.5))[1] == 0).all()
+
+
+def test_diou_of_known_boxes() -> None:
+    a = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
+    iou, diou = iou_and_diou(a, torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]]))
+    assert iou.tolist() == [1, 0] and diou[0] == 1
+    assert diou[1].item() == pytest.approx(-400 / 1000)
+
+
+def test_loss_is_finite_without_faces() -> None:
+    model = FaceDetector(**TINY)
+    losses = detection_loss(model(torch.zeros(2, 64, 64, 3, dtype=torch.uint8)), [torch.zeros(0, 6)] * 2)
+    losses["loss"].backward()
+    assert torch.isfinite(losses["loss"])
+
+
+def test_overfits_one_batch() -> None:
+    torch.manual_seed(0)
+    pool = mosaic.pool_of(
+        [photo(), sources.Photo("scenes", picture((90, 90), None), (90, 90), _no_rows())], {"w300": 1}
+    )
+    batch = MosaicBatches(pool, (128,), (1.0,), 4, 1, 5, augment=False)[0]
+    model = FaceDetector(**TINY)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+    history = []
+    for _ in range(60):
+        losses = detection_loss(model(batch.image), batch.targets)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        history.append(losses["loss"].item())
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert np.mean(history[-5:]) < 0.4 * history[0]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[FaceDetector, Path]:
+    torch.manual_seed(1)
+    model = FaceDetector(**TINY)
+    model(torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8))  # batch statistics that are not 0 and 1
+    model.eval()
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    return model, export_detector(model, path, name="tiny", score=0.3)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (320, 256), (128, 640), (448, 64)])
+def test_onnx_gives_what_torch_gives(exported: tuple[FaceDetector, Path], shape: tuple[int, int]) -> None:
+    model, path = exported
+    image = np.random.default_rng(0).integers(0, 256, (1, *shape, 3), dtype=np.uint8)
+    outputs = OnnxModel(path, threads=1).run({"image": image})
+    with torch.no_grad():
+        wanted = model(torch.from_numpy(image))
+    assert outputs["boxes"].shape == (shape[0] * shape[1] * (64 + 16 + 4 + 1) // 64**2, 4)
+    np.testing.assert_allclose(outputs["boxes"], wanted.boxes[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(outputs["scores"], wanted.logits[0].sigmoid().numpy(), atol=1e-5)
+
+
+def test_metadata_follow_the_contract(exported: tuple[FaceDetector, Path]) -> None:
+    model, path = exported
+    assert not list(path.parent.glob("*.part"))
+    metadata = OnnxModel(path, threads=1).metadata
+    assert metadata.role == "detector" and metadata.name == "tiny" and metadata.detector is not None
+    assert metadata.detector.stride == 64 and metadata.detector.nms_score == 0.3
+    assert metadata.weights_sha256 == weights_sha256(model) and len(metadata.weights_sha256) == 64
+    assert {entry["name"] for entry in metadata.training["data"]} == set(sources.SOURCES)
+    assert all(entry["licence"] for entry in metadata.training["data"]) and metadata.training["licence"]
+
+
+def test_evaluation_runs_on_a_pack(exported: tuple[FaceDetector, Path], pack: Path) -> None:
+    detector = Runtime(OnnxModel(exported[1], threads=1))
+    reports = evaluate.evaluate_all(detector, pack, count=4)
+    again = evaluate.evaluate_all(detector, pack, count=4)
+    assert reports == again
+    names = [report.name for report in reports]
+    assert names == [*sources.FACE_SOURCES, "photographs", "large", "mosaics", "scenes"]
+    assert json.loads(json.dumps([report.recall for report in reports]))
+    assert reports[-1].images == 1 and reports[-1].faces == 0 and reports[-1].ap50 is None
+
+
+def test_training_runs_from_the_configuration(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceperc.detector import train
+
+    monkeypatch.chdir(tmp_path)  # checkpoints go to runs/ of the working folder
+    monkeypatch.setattr("sys.argv", ["faceperc"])
+
+    config = Path(__file__).parents[1] / "configs" / "detector" / "nano.yaml"
+    overrides = [
+        f"--data.root={pack}",
+        "--data.workers=0",
+        "--data.sizes=[64]",
+        "--data.shares=[1.0]",
+        "--data.batch_size=2",
+        "--model.widths=[8,8,8,8,8]",
+        "--model.depths=[0,0,0,0]",
+        "--model.neck=8",
+        "--trainer.fast_dev_run=2",
+        "--trainer.precision=32-true",
+        "--trainer.accelerator=cpu",
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    train.main([str(config), *overrides])
+    with pytest.raises(SystemExit):
+        train.main([str(config), "--model.no_such_key=1"])
+
+
+def test_unlabelled_neighbours_are_not_judged() -> None:
+    targets = np.array([[0, 0, 40, 40, FACE, 1], [-0.5, -0.5, 99.5, 99.5, *DOUBT]], np.float32)
+    boxes = np.array([[0.0, 0, 40, 40], [60, 0, 90, 30], [20, 20, 60, 60], [150, 0, 190, 40]])
+    result, unjudged = judge(boxes, np.array([0.9, 0.8, 0.7, 0.6]), targets)
+    assert unjudged.tolist() == [0.8]  # the neighbour; not the poor second box, nor what is elsewhere
+    assert result.hits.tolist() == [True, False, False]
+
+
+def test_metrics_of_a_hand_made_case() -> None:
+    faces = np.array([[0.0, 0, 10, 10], [50, 50, 100, 100]])
+    boxes = np.array(
+        [[0.0, 0, 10, 10], [1, 1, 10, 10], [200, 200, 240, 240], [52, 50, 100, 100], [300, 0, 320, 20]]
+    )
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.95])
+    ignored = np.array([[290.0, -10, 330, 30]])
+    result = match(boxes, scores, faces, ignored)
+    assert result.scores.tolist() == [0.9, 0.8, 0.7, 0.6] and result.hits.tolist() == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert recall(result, 0.65) == 0.5 and recall(result, 0.65, (20.0, np.inf)) == 0.0
+    assert false_positives(result, 0.75) == 1 and false_positives(result, 0.0) == 2
+    assert average_precision(result) == pytest.approx((1 + 0.5) / 2)
+    ten = Matches.join([result] * 10)
+    assert false_positives(ten, score_at(ten, 1.0)) <= 1 < false_positives(ten, 0.7)
+
+
+def _no_rows() -> np.ndarray:
+    return np.empty((0, 6), np.float32)
+
+
+def _extent(profile: np.ndarray) -> tuple[float, float]:
+    middle = (profile * np.arange(len(profile))).sum() / profile.sum()
+    return middle - profile.sum() / 2, middle + profile.sum() / 2

@@ -1,0 +1,221 @@
+"""Predictor: from any image to the faces, through tiny models; and the package's public names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import FakeDetector
+from numpy.typing import NDArray
+from PIL import Image
+from tiny_onnx import FACE_TASKS, SCALE, SIZE, build_detector, build_face_model, face_metadata
+
+import faceperc
+from faceperc import FacepercError, Predictor
+from faceperc.errors import ImageError, ModelError, UsageError
+from faceperc.kinds import KINDS
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_predict__best_face_first(face_model: Path, detector: FakeDetector, photo: Path) -> None:
+    faces = Predictor(face_model, detector=detector)(photo)
+    assert (
+        [face.score for face in faces] == [0.9, 0.6] and faces.model == "tiny" and faces.source == str(photo)
+    )
+    np.testing.assert_array_equal(faces[0].box, FakeDetector.boxes[1])
+    assert faces.image.shape == (80, 100, 3)
+    assert {type(result) for result in faces[0].tasks.values()} == {*KINDS.values()}
+
+
+def test_predict__results_are_in_the_frame_of_the_image(face_model: Path, pixels: NDArray[np.uint8]) -> None:
+    face = Predictor(face_model)(pixels, boxes=[[20, 30, 40, 60]])[0]
+    centre = np.array([30, 45 - 0.1 * 30])
+    scale = SCALE * 30 / SIZE  # image pixels per crop pixel
+    np.testing.assert_allclose(face.landmarks.points[0], centre)
+    np.testing.assert_allclose(face.landmarks.points[1], centre - 15.5 * scale)
+    np.testing.assert_allclose(face.landmarks.sigma, scale * np.arange(1, 5))
+    assert face.pose.roll == pytest.approx(90) and face.pose.yaw == pytest.approx(0)
+    np.testing.assert_allclose(face.parsing.box, [*(centre - 22.5), *(centre + 22.5)])
+    classes = face.parsing.to_image()
+    assert (
+        classes.shape == (80, 100) and classes[40, 25] == 0 and classes[35, 40] == 1 and classes[50, 40] == 2
+    )
+    assert face.expression.label == "happiness" and face.expression.score == pytest.approx(0.9)
+    assert face.attributes["Smiling"] == pytest.approx(0.97)
+    assert float(face.age) == 20 and face.age.unit == "years" and face.age.std == pytest.approx(50**0.5)
+
+
+def test_predict__a_task_that_nobody_knows(face_model: Path, pixels: NDArray[np.uint8]) -> None:
+    # the two boxes lie in the red and in the black half: each face gets the answer of its own crop
+    faces = Predictor(face_model)(pixels, boxes=[[20, 30, 30, 40], [70, 30, 80, 40], [15, 30, 30, 40]])
+    assert [round(float(face.redness), 3) for face in faces] == [100, 0, 100]
+    assert faces[0].redness.summary() == "100 %"
+    assert "redness" in faces.to_dict()["faces"][0]["tasks"]
+
+
+def test_predict__more_faces_than_a_batch(face_model: Path, pixels: NDArray[np.uint8]) -> None:
+    boxes = np.array([[x, 30, x + 4, 34] for x in np.linspace(3, 93, 75)])
+    faces = Predictor(face_model)(pixels, boxes=boxes)
+    alone = [float(Predictor(face_model)(pixels, boxes=boxes[i : i + 1])[0].redness) for i in (0, 31, 32, 74)]
+    assert len(faces) == 75
+    np.testing.assert_allclose([float(faces[i].redness) for i in (0, 31, 32, 74)], alone)
+
+
+def test_boxes__skip_the_detector(face_model: Path, detector: FakeDetector, photo: Path) -> None:
+    faces = Predictor(face_model, detector=detector)(
+        photo, boxes=np.array([[50, 20, 80, 60], [10, 12, 30, 40]])
+    )
+    assert detector.calls == 0 and np.isnan([face.score for face in faces]).all()
+    np.testing.assert_array_equal(faces[0].box, [50, 20, 80, 60])
+
+
+@pytest.mark.parametrize("boxes", [[], np.zeros((0, 4)), ()])
+def test_boxes__none(face_model: Path, photo: Path, boxes: Any) -> None:
+    assert len(Predictor(face_model)(photo, boxes=boxes)) == 0
+
+
+@pytest.mark.parametrize(
+    ("boxes", "reason"),
+    [
+        ([1, 2, 3, 4], r"\(N, 4\)"),
+        ([[1, 2, 3]], r"\(N, 4\)"),
+        ([[1, 2, 3, 4], [5, 6]], r"\(N, 4\)"),
+        ("boxes", r"\(N, 4\)"),
+        ([[10, 10, 5, 20]], "x1 > x0"),
+        ([[10, 10, float("nan"), 20]], "finite"),
+        ([[0.1, 0.1, 0.5, 0.6]], "in pixels"),
+        ([[10, 10, 20, 20], [200, 10, 220, 30]], "box 1 lies outside the 100 x 80 image"),
+    ],
+)
+def test_boxes__refused(face_model: Path, photo: Path, boxes: Any, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        Predictor(face_model)(photo, boxes=boxes)
+
+
+def test_no_face(face_model: Path, tmp_path: Path, photo: Path) -> None:
+    nobody = build_detector(tmp_path / "d.onnx", [[10, 10, 20, 20]], [0.1])
+    faces = Predictor(face_model, detector=nobody)(photo)
+    assert len(faces) == 0 and faces.to_dict()["faces"] == [] and faces.draw().size == (100, 80)
+
+
+def test_detector__a_model_file(face_model: Path, detector_model: Path, photo: Path) -> None:
+    faces = Predictor(face_model, detector=detector_model)(photo)
+    assert [round(face.score, 4) for face in faces] == [0.9, 0.6]
+    assert len(Predictor(face_model, detector=str(detector_model), min_score=0.7)(photo)) == 1
+
+
+def test_detector__is_opened_only_when_needed(face_model: Path, photo: Path, tmp_path: Path) -> None:
+    predictor = Predictor(face_model, detector=tmp_path / "missing.onnx")
+    assert len(predictor(photo, boxes=[[10, 10, 30, 30]])) == 1
+    with pytest.raises(ModelError, match=r"missing\.onnx"):
+        predictor(photo)
+
+
+def test_roles__are_not_mixed_up(face_model: Path, detector_model: Path, photo: Path) -> None:
+    with pytest.raises(ModelError, match="is a detector, not a face model"):
+        Predictor(detector_model)
+    with pytest.raises(ModelError, match="not a detector"):
+        Predictor(face_model, detector=face_model)(photo)
+
+
+@pytest.mark.parametrize("tasks", ["age", ["age"], ("age",)])
+def test_tasks__a_subset(face_model: Path, pixels: NDArray[np.uint8], tasks: Any) -> None:
+    predictor = Predictor(face_model, tasks=tasks)
+    asked: list[Any] = []
+    run = predictor.model.run
+    predictor.model.run = lambda inputs, outputs=None: asked.append(outputs) or run(inputs, outputs)  # type: ignore
+    face = predictor(pixels, boxes=[[10, 10, 30, 30]])[0]
+    assert [*face.tasks] == ["age"] and asked == [["age.value", "age.distribution"]]
+    with pytest.raises(AttributeError, match=r"unknown task 'pose'. Known: age"):
+        face.pose  # noqa: B018
+
+
+def test_tasks__unknown(face_model: Path) -> None:
+    with pytest.raises(UsageError, match="unknown task 'landmark': did you mean 'landmarks'"):
+        Predictor(face_model, tasks=["age", "landmark"])
+    with pytest.raises(UsageError, match="empty"):
+        Predictor(face_model, tasks=[])
+
+
+def test_exif__boxes_and_results_are_of_the_upright_image(
+    face_model: Path, pixels: NDArray[np.uint8]
+) -> None:
+    picture = Image.fromarray(pixels)
+    picture.getexif()[0x0112] = 6  # shown turned by 90 degrees: 80 wide, 100 high
+    faces = Predictor(face_model)(picture, boxes=[[30, 20, 40, 30], [30, 70, 40, 80]])
+    assert faces.image.shape == (100, 80, 3)
+    assert [round(float(face.redness)) for face in faces] == [100, 0]
+
+
+def test_bad_image(face_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"x\.jpg: no such file"):
+        Predictor(face_model)(tmp_path / "x.jpg")
+    with pytest.raises(UsageError, match="min_score"):
+        Predictor(face_model, min_score=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "smell"}, "unknown kind 'smell'"),
+        ({"kind": "classes"}, "lacks the field probabilities"),
+        (
+            {"kind": "points", "fields": {"points": {"output": "pose.matrix"}}},
+            "task 'pose': points has the shape",
+        ),
+    ],
+)
+def test_model__that_breaks_the_contract(
+    tmp_path: Path, pixels: NDArray[np.uint8], change: dict[str, Any], reason: str
+) -> None:
+    document = face_metadata(FACE_TASKS)
+    document["tasks"]["pose"] |= change
+    path = build_face_model(tmp_path / "a.onnx", metadata=document)
+    with pytest.raises(ModelError, match=reason):
+        Predictor(path)(pixels, boxes=[[10, 10, 30, 30]])
+
+
+def test_zoo__names() -> None:
+    assert faceperc.list_models() == ["faceperc-nano"]
+    with pytest.raises(ModelError, match="did you mean 'faceperc-nano'"):
+        Predictor("faceperc-nanno")
+
+
+def test_zoo__tasks_of_a_file(face_model: Path) -> None:
+    assert faceperc.list_tasks(face_model) == [*FACE_TASKS, "redness"]
+
+
+def test_zoo__sample_image() -> None:
+    assert Image.open(faceperc.sample_image()).size == (512, 512)
+
+
+def test_package__public_names() -> None:
+    for name in faceperc.__all__:
+        assert getattr(faceperc, name) is not None
+    assert set(faceperc.__all__) == set(dir(faceperc)) and issubclass(ModelError, FacepercError)
+    with pytest.raises(AttributeError):
+        faceperc.Predicter  # noqa: B018
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert faceperc.__version__ == project["version"]
+
+
+HEAVY = "torch", "timm", "lightning", "cv2", "pandas", "onnx", "scipy"
+
+
+def test_imports__stay_light(face_model: Path, detector_model: Path, photo: Path) -> None:
+    code = f"""
+import sys
+import faceperc
+assert not {{"numpy", "PIL", "onnxruntime"}} & set(sys.modules), "import faceperc is not light"
+faces = faceperc.Predictor({str(face_model)!r}, detector={str(detector_model)!r})({str(photo)!r})
+faces.draw(), faces.to_json()
+print(len(faces), [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "2 []\n"
