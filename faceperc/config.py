@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from faceperc.backbone import BackboneConfig
 from faceperc.crop import CropRule
 from faceperc.errors import ConfigError
+from faceperc.head import Head, HeadContext
 
 T = TypeVar("T")
 
@@ -79,6 +80,20 @@ class FaceModelConfig:
         parts = {key: _build(kind, values.pop(key), key) for key, kind in nested.items() if key in values}
         built = {task: _build(HeadConfig, spec, f"heads.{task}") for task, spec in heads.items()}
         return _build(cls, {**values, **parts, "heads": built}, "model")
+
+
+def build_heads(config: FaceModelConfig, dim: int = 8) -> dict[str, Head]:
+    """The heads of a model by task, with untrained layers of width ``dim``.
+
+    Raises:
+        ConfigError: if a head's class does not exist or does not take its options.
+    """
+    context = HeadContext(dim, config.decoder.pixel_dim, config.backbone.image_size)
+    heads = {}
+    for task, spec in config.heads.items():
+        heads[task] = instantiate(spec, Head, f"heads.{task}")  # type: ignore[type-abstract]
+        heads[task].build(context)
+    return heads
 
 
 def instantiate(config: HeadConfig, base: type[T], where: str) -> T:

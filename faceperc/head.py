@@ -125,6 +125,13 @@ class Head(nn.Module, ABC):
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:
         """(M, K) rows of ``statistics`` -> metrics by name. The first one is the head's main metric."""
 
+    def missing_row(self) -> np.ndarray | None:
+        """(K,) statistics of a labelled face that was not found; None leaves such faces out."""
+        return None
+
+    def measure_finely(self) -> None:
+        """Make ``encode`` give targets for measuring, finer than those for training. Most heads need nothing."""
+
     def describe(self, output: Mapping[str, Tensor]) -> dict[str, Any]:
         """The task's entry in the ONNX metadata, but for the names of the graph's outputs."""
         info = self.info

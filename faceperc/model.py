@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from faceperc.backbone import Backbone
-from faceperc.config import FaceModelConfig, instantiate
+from faceperc.config import FaceModelConfig, build_heads
 from faceperc.decoder import PixelDecoder, TaskDecoder
 from faceperc.errors import ModelError
-from faceperc.head import Features, Head, HeadContext
+from faceperc.head import Features, Head
 
 Outputs = dict[str, dict[str, Tensor]]
 
@@ -43,12 +43,7 @@ class FaceModel(nn.Module):
         self.config = config
         self.backbone = Backbone(config.backbone)
         dim, decoder = self.backbone.dim, config.decoder
-        context = HeadContext(dim, decoder.pixel_dim, config.backbone.image_size)
-        self.heads = nn.ModuleDict()
-        for task, spec in config.heads.items():
-            head = instantiate(spec, Head, f"heads.{task}")  # type: ignore[type-abstract]
-            head.build(context)
-            self.heads[task] = head
+        self.heads = nn.ModuleDict(build_heads(config, dim))
         self.decoder = TaskDecoder(
             num_queries=sum(self.head(task).num_queries for task in self.tasks),
             dim=dim,

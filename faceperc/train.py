@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from lightning.pytorch.cli import LightningCLI
 from timm.optim import create_optimizer_v2
 from torch import Tensor
 
+from faceperc._files import write_file
 from faceperc.config import FaceModelConfig
 from faceperc.data.module import FaceData
 from faceperc.errors import UsageError
@@ -126,20 +128,32 @@ def _warmup_cosine(total: int, warmup: float, step: int) -> float:
 
 
 class SaveModel(L.Callback):
-    """Writes `model.safetensors` and `config.json` beside the checkpoints after every epoch.
+    """Writes `model.safetensors`, `config.json` and `training.json` beside the checkpoints after every epoch.
 
     Args:
         folder: where the model goes; a name under the trainer's ``default_root_dir`` where relative.
+        licence: under which the weights may be used; it travels with them.
     """
 
-    def __init__(self, folder: str = "model") -> None:
+    def __init__(self, folder: str = "model", licence: str = "not stated") -> None:
         self.folder = folder
+        self.licence = licence
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save; only the first process of a distributed run does."""
         assert isinstance(pl_module, FaceTraining)
         if trainer.is_global_zero:
-            pl_module.model.save(Path(trainer.default_root_dir) / self.folder)
+            folder = pl_module.model.save(Path(trainer.default_root_dir) / self.folder)
+            write_file(folder / "training.json", json.dumps(self._training(trainer), indent=2).encode())
+
+    def _training(self, trainer: L.Trainer) -> dict[str, Any]:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        sources = [
+            {"name": source.name, "origin": source.origin, "licence": source.licence}
+            for source in data.sources
+            if "train" in source.splits and source.weight > 0
+        ]
+        return {"data": sources, "licence": self.licence}
 
 
 class PrintMetrics(L.Callback):

@@ -100,7 +100,10 @@ class Parsing(Head):
         return {"scores": raw["logits"].softmax(dim=1)}
 
     def empty_target(self) -> Target:
-        """{"sets": (S/2, S/2) bits, 0 = unknown; "groups": (11,) the label's groups, padded by 0}."""
+        """{"sets": (S/2, S/2) bits, 0 = unknown; "groups": (11,) the label's groups, padded by 0}.
+
+        After ``measure_finely`` the sets are (2 S, 2 S).
+        """
         return {
             "sets": np.zeros((self.size, self.size), np.int32),
             "groups": np.zeros(len(CLASSES), np.int32),
@@ -114,6 +117,10 @@ class Parsing(Head):
         groups = np.array(label.groups, dtype=np.int64)
         target["groups"][: len(groups)] = _MIRROR_SETS[groups] if view.flip else groups
         return target
+
+    def measure_finely(self) -> None:
+        """Targets of four times the output's resolution, about that of the photographs."""
+        self.size *= 4
 
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
         """(N,) -log of the probability of each pixel's set, averaged over the pixels with a label."""

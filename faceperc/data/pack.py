@@ -12,11 +12,14 @@ from faceperc.crop import box_from_landmarks
 from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks
 from faceperc.data.source import ParquetSource, Sample, decode_labels
 from faceperc.heads.expression import EXPRESSIONS
+from faceperc.heads.gender import GENDERS
 from faceperc.heads.parsing import CLASSES, SetMask, class_set
 
 _RESEARCH = "research use only; photographs of people collected from the web, not for redistribution"
 _EVERYTHING = class_set(*CLASSES)
 _HAIR = class_set("hair")
+_AGE_BANDS = ((10, "0-9"), (20, "10-19"), (40, "20-39"), (60, "40-59"), (200, "60+"))
+_UTKFACE_GROUPS = ("White", "Black", "Asian", "Indian", "other")
 _MALE = 20  # index of "Male" among CelebA's attributes
 
 
@@ -140,7 +143,12 @@ class UTKFace(ParquetSource):
         if row["det_box"] is not None:
             box = box_from_detector(row["det_box"])
         labels = {"age": float(row["age"]), "gender": 1 - int(row["gender"])}  # UTKFace: 0 is male
-        return Sample(image, box, labels)
+        groups = {
+            "age": next(name for limit, name in _AGE_BANDS if row["age"] < limit),
+            "gender": GENDERS[labels["gender"]],
+            "UTKFace group": _UTKFACE_GROUPS[row["race"]],
+        }
+        return Sample(image, box, labels, groups=groups)
 
 
 class Muxspace(ParquetSource):

@@ -7,16 +7,19 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from faceperc.errors import DataError
+from faceperc.errors import ConfigError, DataError
 
 #: Names the folder with the parquet pack where no configuration does.
 DATA_VARIABLE = "FACEPERC_DATA"
@@ -32,6 +35,7 @@ class Sample:
         labels: task -> label in image coordinates, in the form that the task's head takes.
         trust: task -> weight in (0, 1) of a label that is trusted less than a person's; 1 where absent.
         name: file and row, for messages.
+        groups: whom the photograph shows, e.g. {"age": "20-39"}: for metrics by group, never a target.
     """
 
     image: NDArray[np.uint8]
@@ -39,6 +43,7 @@ class Sample:
     labels: dict[str, Any]
     trust: dict[str, float] = field(default_factory=dict)
     name: str = ""
+    groups: dict[str, str] = field(default_factory=dict)
 
 
 def data_folder(path: str | os.PathLike[str] | None = None) -> Path:
@@ -104,6 +109,24 @@ class ParquetSource(ABC):
                 sample.name = where
                 samples.append(sample)
         return samples
+
+
+def load_sources(path: str | os.PathLike[str] | None = None) -> list[ParquetSource]:
+    """The sources of a YAML list as in configs/data/pack.yaml, which is the default.
+
+    Raises:
+        ConfigError: if the file is missing or names something unknown.
+    """
+    chosen = Path(path) if path is not None else Path(str(resources.files("faceperc.configs") / "data" / "pack.yaml"))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--sources", type=list[ParquetSource])
+    try:
+        sources: list[ParquetSource] = parser.instantiate_classes(
+            parser.parse_object({"sources": yaml.safe_load(chosen.read_text())})
+        ).sources
+    except (OSError, ArgumentError, yaml.YAMLError) as error:
+        raise ConfigError(f"{chosen}: no usable list of sources ({error})") from error
+    return sources
 
 
 def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:

@@ -1,0 +1,52 @@
+"""`faceperc export MODEL -o FILE`: write a trained model as one ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from faceperc.errors import ModelError
+from faceperc.export.onnx import export_onnx
+from faceperc.model import FaceModel
+
+
+def main(args: list[str]) -> int:
+    """Export a saved model; `--help` lists the options.
+
+    Args:
+        args: command line arguments.
+    """
+    parser = argparse.ArgumentParser(
+        prog="faceperc export",
+        description="Write a saved model as one ONNX file and check that it answers as the model does.",
+        epilog="Example: faceperc export runs/nano/model -o faceperc-nano.onnx --tasks landmarks,pose",
+    )
+    parser.add_argument("model", help="folder with model.safetensors and config.json")
+    parser.add_argument("-o", "--out", required=True, help="file to write")
+    parser.add_argument("--tasks", help="only these tasks, separated by commas")
+    options = parser.parse_args(args)
+    tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
+    model = FaceModel.load(options.model)
+    differences = export_onnx(model, options.out, tasks, read_training(options.model))
+    for name, difference in differences.items():
+        print(f"{name:28} {difference:.1e} from torch")
+    print(f"{options.out}: {Path(options.out).stat().st_size / 2**20:.1f} MiB")
+    return 0
+
+
+def read_training(folder: str) -> dict[str, Any]:
+    """What the training wrote about its data and licence, `training.json`; empty if there is none.
+
+    Raises:
+        ModelError: if the file is damaged.
+    """
+    path = Path(folder, "training.json")
+    if not path.is_file():
+        return {}
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise ModelError(f"{path}: not readable ({error})") from error
+    return document

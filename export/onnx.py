@@ -1,0 +1,159 @@
+"""A trained FaceModel -> the one ONNX file of docs/contract.md, checked against the model it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from torch import Tensor, nn
+
+from faceperc.errors import FacepercError, UsageError
+from faceperc.model import FaceModel
+
+OPSET = 20
+SCHEMA = 1
+#: Largest difference allowed between ONNX Runtime and torch, relative to an output's largest value.
+TOLERANCE = 1e-4
+
+
+class ParityError(FacepercError):
+    """The exported file does not answer as the model does."""
+
+
+class _FinalOutputs(nn.Module):
+    """The model's only forward, followed by the heads' decoding, as a flat tuple in the order of the names."""
+
+    def __init__(self, model: FaceModel, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.tasks = tuple(tasks)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        raw = self.model(crops)
+        decoded = self.model.decode({task: raw[task] for task in self.tasks})
+        return tuple(value for fields in decoded.values() for value in fields.values())
+
+
+def export_onnx(
+    model: FaceModel,
+    path: str | os.PathLike[str],
+    tasks: Sequence[str] | None = None,
+    training: dict[str, Any] | None = None,
+) -> dict[str, float]:
+    """Write the ONNX file, under a temporary name until it has been checked.
+
+    Args:
+        model: the trained model; it is put into evaluation mode.
+        path: the file to write.
+        tasks: a subset of the model's tasks, for a smaller graph; all by default. Their answers stay the same.
+        training: the metadata's ``training`` entry: data sources and the weights' licence.
+
+    Returns:
+        For each ONNX output the largest difference to torch, relative to the output's largest value.
+
+    Raises:
+        UsageError: if a task is unknown.
+        ParityError: if ONNX Runtime answers differently from torch; nothing is written then.
+    """
+    chosen = list(model.tasks if tasks is None else tasks)
+    unknown = [task for task in chosen if task not in model.tasks]
+    if unknown or not chosen:
+        raise UsageError(f"unknown task {', '.join(unknown) or '(none given)'}; the model has {', '.join(model.tasks)}")
+    model = model.eval().cpu()
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
+        draft = Path(scratch, "model.onnx")
+        onnx.save(_convert(model, chosen, training or {}), draft)
+        differences = compare(model, draft, chosen)
+        worst = max(differences, key=lambda name: differences[name])
+        if not differences[worst] <= TOLERANCE:
+            raise ParityError(
+                f"{target}: output {worst} differs from torch by {differences[worst]:.1e} (allowed {TOLERANCE:.0e})"
+            )
+        os.replace(draft, target)
+    return differences
+
+
+def compare(model: FaceModel, path: str | os.PathLike[str], tasks: Sequence[str]) -> dict[str, float]:
+    """Largest difference of each output between ONNX Runtime on the CPU and torch, relative to its largest
+    value, over random crops in batches of 1 and 3."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    generator = np.random.default_rng(0)
+    size = model.config.backbone.image_size
+    worst = dict.fromkeys(names, 0.0)
+    for count in (1, 3):
+        crops = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            wanted = _FinalOutputs(model, tasks)(torch.from_numpy(crops))
+        for name, got, want in zip(names, session.run(None, {"crops": crops}), wanted, strict=True):
+            scale = max(float(want.abs().max()), 1e-6)
+            worst[name] = max(worst[name], float(np.abs(got - want.numpy()).max()) / scale)
+    return worst
+
+
+def metadata(model: FaceModel, tasks: Sequence[str], training: dict[str, Any]) -> dict[str, Any]:
+    """The JSON document of docs/contract.md, with the model's configuration beside it."""
+    import faceperc
+
+    size = model.config.backbone.image_size
+    rule = model.config.crop_rule
+    with torch.inference_mode():
+        example = model.decode(model(torch.zeros(1, size, size, 3, dtype=torch.uint8)))
+    entries = {}
+    for task in tasks:
+        fields = {
+            field: {"output": f"{task}.{field}", "shape": ["N", *value.shape[1:]]}
+            for field, value in example[task].items()
+        }
+        entries[task] = {**model.head(task).describe(example[task]), "fields": fields}
+    return {
+        "schema": SCHEMA,
+        "role": "face",
+        "name": model.config.name,
+        "version": faceperc.__version__,
+        "input": {"name": "crops", "dtype": "uint8", "layout": "NHWC", "color": "RGB", "size": [size, size]},
+        "crop": {"size": size, "scale": rule.scale, "shift": list(rule.shift), "fill": 0},
+        "tasks": entries,
+        "weights_sha256": model.weights_sha256(),
+        "training": training,
+        "config": dataclasses.asdict(model.config),
+    }
+
+
+def _convert(model: FaceModel, tasks: Sequence[str], training: dict[str, Any]) -> onnx.ModelProto:
+    document = metadata(model, tasks, training)
+    names = [field["output"] for entry in document["tasks"].values() for field in entry["fields"].values()]
+    size = model.config.backbone.image_size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _FinalOutputs(model, tasks).eval(),
+            # a batch of one would be taken for a constant
+            (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            input_names=["crops"],
+            output_names=names,
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    graph: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, {"faceperc": json.dumps(document)})
+    return graph
