@@ -31,7 +31,7 @@ class ParityError(FacepercError):
 
 
 class _FinalOutputs(nn.Module):
-    """The model's only forward, followed by the heads' decoding, as a flat tuple in the order of the names."""
+    """The model's only forward and the heads' decoding, as a flat tuple in the order of the names."""
 
     def __init__(self, model: FaceModel, tasks: Sequence[str]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def export_onnx(
     Args:
         model: the trained model; it is put into evaluation mode.
         path: the file to write.
-        tasks: a subset of the model's tasks, for a smaller graph; all by default. Their answers stay the same.
+        tasks: a subset of the model's tasks, for a smaller graph; their answers stay the same.
         training: the metadata's ``training`` entry: data sources and the weights' licence.
 
     Returns:
@@ -68,7 +68,9 @@ def export_onnx(
     chosen = list(model.tasks if tasks is None else tasks)
     unknown = [task for task in chosen if task not in model.tasks]
     if unknown or not chosen:
-        raise UsageError(f"unknown task {', '.join(unknown) or '(none given)'}; the model has {', '.join(model.tasks)}")
+        raise UsageError(
+            f"unknown task {', '.join(unknown) or '(none)'}; the model has {', '.join(model.tasks)}"
+        )
     model = model.eval().cpu()
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ def export_onnx(
         worst = max(differences, key=lambda name: differences[name])
         if not differences[worst] <= TOLERANCE:
             raise ParityError(
-                f"{target}: output {worst} differs from torch by {differences[worst]:.1e} (allowed {TOLERANCE:.0e})"
+                f"{target}: output {worst} differs from torch by {differences[worst]:.1e}, more than {TOLERANCE:.0e}"
             )
         os.replace(draft, target)
     return differences

@@ -15,6 +15,7 @@ from timm.layers import set_fused_attn
 from torch import Tensor, nn
 
 from faceperc.errors import ConfigError
+from faceperc.layers import grid_positions
 
 
 @dataclass
@@ -75,6 +76,10 @@ class Backbone(nn.Module):
         ConfigError: if timm does not know the model, or it cannot be read as a ViT.
     """
 
+    vit: Any
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         # On CPUs the fused kernel's backward pass is several times slower; the written-out form also exports.
@@ -84,7 +89,11 @@ class Backbone(nn.Module):
             options["embed_layer"] = ConvStem
         try:
             self.vit = timm.create_model(
-                config.name, pretrained=config.pretrained, img_size=config.image_size, num_classes=0, **options
+                config.name,
+                pretrained=config.pretrained,
+                img_size=config.image_size,
+                num_classes=0,
+                **options,
             )
         except (RuntimeError, TypeError, AssertionError) as error:
             raise ConfigError(f"backbone: timm cannot create {config.name!r} ({error})") from error
@@ -92,16 +101,34 @@ class Backbone(nn.Module):
             raise ConfigError(f"backbone: {config.name!r} is not a vision transformer with readable blocks")
         depth = len(self.vit.blocks)
         if not 1 <= config.blocks <= depth:
-            raise ConfigError(f"backbone.blocks: {config.name!r} has {depth} blocks; asked for {config.blocks}")
+            raise ConfigError(
+                f"backbone.blocks: {config.name!r} has {depth} blocks; asked for {config.blocks}"
+            )
         self.indices = [(i + 1) * depth // config.blocks - 1 for i in range(config.blocks)]
         self.dim: int = self.vit.embed_dim
         ratio = self.vit.patch_embed.feat_ratio()
         self.patch: int = ratio if isinstance(ratio, int) else ratio[0]
         if config.image_size % self.patch:
-            raise ConfigError(f"backbone.image_size: {config.image_size} is no multiple of the {self.patch} px patch")
+            raise ConfigError(
+                f"backbone.image_size: {config.image_size} is no multiple of the {self.patch} px patch"
+            )
         self.grid = config.image_size // self.patch
-        self.register_buffer("mean", torch.tensor(self.vit.default_cfg["mean"]).view(3, 1, 1), persistent=False)
+        if not config.pretrained:
+            self._start_positions()
+        self.register_buffer(
+            "mean", torch.tensor(self.vit.default_cfg["mean"]).view(3, 1, 1), persistent=False
+        )
         self.register_buffer("std", torch.tensor(self.vit.default_cfg["std"]).view(3, 1, 1), persistent=False)
+
+    def _start_positions(self) -> None:
+        """Start learned positions as sines and cosines: timm's tiny random ones take thousands of steps to
+        rise above the patches' content, and faces are all about where things are."""
+        positions = getattr(self.vit, "pos_embed", None)
+        if isinstance(positions, nn.Parameter) and positions.ndim == 3:
+            codes = grid_positions(self.grid, self.dim)
+            if positions.shape[1:] >= codes.shape:
+                with torch.no_grad():
+                    positions[0, -len(codes) :] = 0.5 * codes
 
     def normalise(self, crops: Tensor) -> Tensor:
         """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float, normalised as the timm model wants it."""

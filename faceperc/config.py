@@ -76,7 +76,11 @@ class FaceModelConfig:
         heads = values.pop("heads", None)
         if not isinstance(heads, dict) or not heads:
             raise ConfigError("model: 'heads' must map task names to heads")
-        nested = {"backbone": BackboneConfig, "decoder": DecoderConfig, "crop": CropConfig}
+        nested: dict[str, type[Any]] = {
+            "backbone": BackboneConfig,
+            "decoder": DecoderConfig,
+            "crop": CropConfig,
+        }
         parts = {key: _build(kind, values.pop(key), key) for key, kind in nested.items() if key in values}
         built = {task: _build(HeadConfig, spec, f"heads.{task}") for task, spec in heads.items()}
         return _build(cls, {**values, **parts, "heads": built}, "model")

@@ -128,7 +128,7 @@ class FaceCrop:
         """
         picture, matrix = _shrink_for(Image.fromarray(image), self)
         crop = _transform(picture, matrix, self.size, Image.Resampling.BILINEAR, fill)
-        return np.asarray(crop)
+        return np.array(crop)
 
     def warp_labels(self, labels: NDArray[np.generic], size: int, fill: int = 0) -> NDArray[np.int32]:
         """Resample an integer label map of the image by nearest neighbour.
@@ -143,7 +143,7 @@ class FaceCrop:
         """
         crop = FaceCrop(self.centre, self.side, size, self.angle)
         picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.int32), mode="I")
-        return np.asarray(_transform(picture, crop.inverse_matrix, size, Image.Resampling.NEAREST, fill))
+        return np.array(_transform(picture, crop.inverse_matrix, size, Image.Resampling.NEAREST, fill))
 
 
 def check_box(box: ArrayLike) -> Array:
@@ -185,7 +185,9 @@ def _shrink_for(picture: Image.Image, crop: FaceCrop) -> tuple[Image.Image, Arra
     factor = int(crop.side / crop.size)
     if factor < 2:
         return picture, matrix
-    reach = crop.side * (abs(math.cos(math.radians(crop.angle))) + abs(math.sin(math.radians(crop.angle)))) / 2
+    reach = (
+        crop.side * (abs(math.cos(math.radians(crop.angle))) + abs(math.sin(math.radians(crop.angle)))) / 2
+    )
     x, y = crop.centre
     left, top = (max(0, math.floor(v - reach) - factor) // factor * factor for v in (x, y))
     right = min(picture.width, math.ceil(x + reach) + factor)

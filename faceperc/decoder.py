@@ -7,9 +7,10 @@ al., 2024); the reading of several depths by layer-aware attention follows Facep
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faceperc.layers import Attention, Mlp
+from faceperc.layers import Attention, Mlp, grid_positions
 
 
 class LayerAttention(nn.Module):
@@ -19,23 +20,27 @@ class LayerAttention(nn.Module):
     Also fuses the depths into one set of tokens by learned per-channel weights.
     """
 
-    def __init__(self, dim: int, heads: int, depths: int, tokens: int) -> None:
+    def __init__(self, dim: int, heads: int, depths: int, grid: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(depths))
         self.layer_embedding = nn.Parameter(torch.zeros(depths, 1, dim))
         self.fusion = nn.Parameter(torch.zeros(depths, 1, dim))
-        self.position = nn.Parameter(torch.randn(1, tokens, dim) * 0.02)
+        self.position = nn.Parameter(grid_positions(grid, dim)[None])
         self.attention = Attention(dim, heads)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, queries: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """(N, Q, D) queries, per depth (N, P, D) -> (N, Q, D) queries, (N, P, D) fused tokens."""
+    def forward(self, identity: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, Q, D) identities, per depth (N, P, D) -> (N, Q, D) what was read, (N, P, D) fused tokens."""
         layers = [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
         weights = self.fusion.softmax(dim=0)
-        fused = sum((w * layer for w, layer in zip(weights, layers, strict=True)), torch.zeros_like(layers[0]))
+        fused = sum(
+            (w * layer for w, layer in zip(weights, layers, strict=True)), torch.zeros_like(layers[0])
+        )
         values = torch.cat(layers, dim=1)
-        keys = torch.cat([layer + self.position + e for layer, e in zip(layers, self.layer_embedding, strict=True)], 1)
-        return queries + self.attention(self.norm(queries), keys, values), fused + self.position
+        keys = torch.cat(
+            [layer + self.position + e for layer, e in zip(layers, self.layer_embedding, strict=True)], 1
+        )
+        return self.attention(self.norm(identity), keys, values), fused + self.position
 
 
 class TwoWayBlock(nn.Module):
@@ -71,22 +76,23 @@ class TaskDecoder(nn.Module):
         blocks: two-way blocks.
         mlp_ratio: hidden width of the MLPs as a multiple of ``dim``.
         depths: number of backbone depths.
-        tokens: image tokens, P.
+        grid: image tokens on a side; P = grid * grid.
     """
 
     def __init__(
-        self, num_queries: int, dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int, tokens: int
+        self, num_queries: int, dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int, grid: int
     ) -> None:
         super().__init__()
-        self.identity = nn.Parameter(torch.randn(1, num_queries, dim) * 0.02)
-        self.layers = LayerAttention(dim, heads, depths, tokens)
+        # of the tokens' own size, so that queries differ, and find places, from the first step on
+        self.identity = nn.Parameter(torch.randn(1, num_queries, dim))
+        self.layers = LayerAttention(dim, heads, depths, grid)
         self.blocks = nn.ModuleList(TwoWayBlock(dim, heads, mlp_ratio) for _ in range(blocks))
         self.query_norm, self.token_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Per depth (N, P, D) -> (N, Q, D) queries that have read the image, (N, P, D) tokens."""
-        queries = self.identity.expand(features[0].shape[0], -1, -1)
-        queries, tokens = self.layers(queries, features)
+        # As in DETR, the identity steers what a query reads and is no part of what it has read.
+        queries, tokens = self.layers(self.identity.expand(features[0].shape[0], -1, -1), features)
         for block in self.blocks:
             queries, tokens = block(queries, tokens, self.identity)
         return self.query_norm(queries), self.token_norm(tokens)
@@ -103,17 +109,21 @@ class PixelDecoder(nn.Module):
     def __init__(self, dim: int, pixel_dim: int, patch: int, grid: int) -> None:
         super().__init__()
         self.grid = grid
-        ratio = patch // 4
+        ratio = max(1, patch // 4)
         self.spread = nn.Sequential(nn.Conv2d(dim, pixel_dim * ratio**2, 1), nn.PixelShuffle(ratio))
         self.detail = nn.Conv2d(3, pixel_dim, 4, stride=4)
         self.mix = nn.Sequential(
             nn.BatchNorm2d(2 * pixel_dim), nn.GELU(),
-            nn.Conv2d(2 * pixel_dim, pixel_dim, 3, padding=1, bias=False), nn.BatchNorm2d(pixel_dim), nn.GELU(),
+            nn.Conv2d(2 * pixel_dim, pixel_dim, 3, padding=1, bias=False),
+            nn.BatchNorm2d(pixel_dim), nn.GELU(),
             nn.Conv2d(pixel_dim, pixel_dim, 3, padding=1),
         )  # fmt: skip
 
     def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
         """(N, P, D) tokens, (N, 3, S, S) image -> (N, pixel_dim, S / 4, S / 4)."""
         grid = tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        mixed: Tensor = self.mix(torch.cat([self.spread(grid), self.detail(image)], dim=1))
+        spread, detail = self.spread(grid), self.detail(image)
+        if spread.shape[-2:] != detail.shape[-2:]:  # patches of 14 px and the like
+            spread = F.interpolate(spread, size=detail.shape[-2:], mode="bilinear", align_corners=False)
+        mixed: Tensor = self.mix(torch.cat([spread, detail], dim=1))
         return mixed

@@ -102,7 +102,9 @@ def _evaluate_source(
             places = [k for k, i in enumerate(found) if task in batch[i].labels]
             if places:
                 labelled = [batch[found[k]] for k in places]
-                targets = [head.encode(s.labels[task], views[k]) for s, k in zip(labelled, places, strict=True)]
+                targets = [
+                    head.encode(s.labels[task], views[k]) for s, k in zip(labelled, places, strict=True)
+                ]
                 chosen = {key: value[places] for key, value in output[task].items()}
                 rows.setdefault(task, []).append(head.statistics(chosen, default_collate(targets)).numpy())
                 kept.setdefault(task, []).extend(labelled)
@@ -160,7 +162,9 @@ def show(results: Sequence[Result], title: str, groups: bool) -> None:
         (main, value), *others = result.metrics.items()
         low, high = result.interval
         rest = ", ".join(f"{name} {number:.2f}" for name, number in others if np.isfinite(number))
-        table.add_row(result.source, result.task, str(result.count), f"{main} {value:.2f} ({low:.2f}-{high:.2f})", rest)
+        table.add_row(
+            result.source, result.task, str(result.count), f"{main} {value:.2f} ({low:.2f}-{high:.2f})", rest
+        )
         for name, metrics in result.groups.items() if groups else ():
             count, *values = metrics.items()
             text = ", ".join(f"{key} {number:.2f}" for key, number in values if np.isfinite(number))
@@ -178,7 +182,9 @@ def main(args: list[str]) -> int:
     parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="a name or an ONNX file")
     parser.add_argument("--data", help="folder of the data pack; else FACEPERC_DATA")
     parser.add_argument("--sources", help="YAML list of sources; else the pack's (configs/data/pack.yaml)")
-    parser.add_argument("--boxes", choices=("label", "detector"), default="label", help="where the face boxes come from")
+    parser.add_argument(
+        "--boxes", choices=("label", "detector"), default="label", help="where the face boxes come from"
+    )
     parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--limit", type=int, help="at most this many faces of each source")
     parser.add_argument("--groups", action="store_true", help="print the subgroups too")
@@ -193,7 +199,10 @@ def main(args: list[str]) -> int:
     results = list(evaluate(model, sources, data_folder(options.data), detector, options.limit))
     show(results, f"{model.metadata.name}, boxes from the {options.boxes}", options.groups)
     if options.json:
-        document: dict[str, Any] = {"model": model.metadata.name, "weights_sha256": model.metadata.weights_sha256}
+        document: dict[str, Any] = {
+            "model": model.metadata.name,
+            "weights_sha256": model.metadata.weights_sha256,
+        }
         document |= {"boxes": options.boxes, "results": [vars(result) for result in results]}
         Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
     return 0

@@ -130,7 +130,7 @@ class Head(nn.Module, ABC):
         return None
 
     def measure_finely(self) -> None:
-        """Make ``encode`` give targets for measuring, finer than those for training. Most heads need nothing."""
+        """Make ``encode`` give targets for measuring, finer than those for training, where that matters."""
 
     def describe(self, output: Mapping[str, Tensor]) -> dict[str, Any]:
         """The task's entry in the ONNX metadata, but for the names of the graph's outputs."""
@@ -140,7 +140,7 @@ class Head(nn.Module, ABC):
         unknown = [name for name in output if name not in known]
         if missing or unknown:
             raise ValueError(
-                f"{type(self).__name__}.decode must give {missing} and must not give {unknown} (kind {info.kind})"
+                f"{type(self).__name__}.decode: missing fields {missing}, unknown fields {unknown} for {info.kind}"
             )
         entry: dict[str, Any] = {"kind": info.kind, "description": info.description}
         if info.labels:

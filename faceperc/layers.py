@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 from torch import Tensor, nn
+
+
+def grid_positions(grid: int, dim: int) -> Tensor:
+    """(grid * grid, dim) sine and cosine codes of the cells of a square grid, row by row, values in [-1, 1].
+
+    Half of the channels code x, half y (as in MoCo v3 and MAE; after Vaswani et al., 2017).
+    """
+    # wavelengths from about 6 cells to about 20 grids
+    frequencies = (3.0 * grid) ** (-torch.arange(dim // 4) / (dim // 4))
+    phases = torch.arange(grid)[:, None] * frequencies
+    axis = torch.cat([phases.sin(), phases.cos()], dim=1)
+    rows, columns = axis[:, None].expand(-1, grid, -1), axis[None].expand(grid, -1, -1)
+    return torch.cat([columns, rows], dim=2).flatten(0, 1)
 
 
 class Mlp(nn.Sequential):
@@ -18,9 +34,16 @@ class Mlp(nn.Sequential):
     def __init__(self, dim: int, out: int, hidden: int | None = None, layers: int = 2) -> None:
         widths = [dim] + [hidden or dim] * (layers - 1) + [out]
         modules: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             modules += [nn.Linear(before, after), nn.GELU()]
         super().__init__(*modules[:-1])
+
+    def start_at(self, values: list[float]) -> None:
+        """Set the last bias, so that an untrained MLP answers about ``values``."""
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias.copy_(torch.tensor(values))
 
 
 class Attention(nn.Module):

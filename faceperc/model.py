@@ -1,7 +1,7 @@
 """FaceModel: one look at a crop, every task's answer.
 
-    crops -> ViT features of several depths -> task queries read them -> each head turns its queries (and, for
-    dense outputs, the upscaled pixels) into its output.
+crops -> ViT features of several depths -> task queries read them -> each head turns its queries (and, for
+dense outputs, the upscaled pixels) into its output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -51,7 +50,7 @@ class FaceModel(nn.Module):
             blocks=decoder.blocks,
             mlp_ratio=decoder.mlp_ratio,
             depths=config.backbone.blocks,
-            tokens=self.backbone.grid**2,
+            grid=self.backbone.grid,
         )
         self.pixels = PixelDecoder(dim, decoder.pixel_dim, self.backbone.patch, self.backbone.grid)
 
@@ -100,8 +99,12 @@ class FaceModel(nn.Module):
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as scratch:
-            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, "model.safetensors"))
-            Path(scratch, "config.json").write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
+            save_file(
+                {k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, "model.safetensors")
+            )
+            Path(scratch, "config.json").write_text(
+                json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
+            )
             for name in ("model.safetensors", "config.json"):
                 os.replace(Path(scratch, name), target / name)
         return target
@@ -128,24 +131,24 @@ class FaceModel(nn.Module):
         return model.eval()
 
 
-def masked_losses(model: FaceModel, raw: Outputs, batch_targets: dict[str, dict[str, Tensor]],
-                  valid: dict[str, Tensor], tasks: Iterable[str] | None = None) -> dict[str, Tensor]:  # fmt: skip
+def masked_losses(
+    model: FaceModel, raw: Outputs, targets: Outputs, valid: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Each task's loss over the samples that carry its label, weighted by how far the label is trusted.
 
     Args:
         model: gives the heads.
         raw: outputs of ``model.forward``.
-        batch_targets: task -> target name -> (N, ...).
+        targets: task -> target name -> (N, ...).
         valid: task -> (N,) weights in [0, 1]; 0 masks the sample.
-        tasks: a subset of tasks; all that have targets by default.
 
     Returns:
         task -> scalar. A task of which no sample carries a label has loss 0, still joined to the graph.
     """
     losses = {}
-    for task in tasks if tasks is not None else batch_targets:
+    for task, target in targets.items():
         weight = valid[task]
-        per_sample = model.head(task).loss(raw[task], batch_targets[task])
+        per_sample = model.head(task).loss(raw[task], target)
         # where, not a product: a masked sample's target is all zeros, its loss may be infinite
         kept = torch.where(weight > 0, per_sample, torch.zeros_like(per_sample))
         losses[task] = (kept * weight).sum() / weight.sum().clamp_min(1.0)

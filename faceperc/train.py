@@ -99,7 +99,9 @@ class FaceTraining(L.LightningModule):
         """Log the metrics as `source/task/metric`."""
         for (source, task), rows in self._statistics.items():
             metrics = self.model.head(task).summarise(np.concatenate(rows))
-            finite = {f"{source}/{task}/{name}": value for name, value in metrics.items() if np.isfinite(value)}
+            finite = {
+                f"{source}/{task}/{name}": value for name, value in metrics.items() if np.isfinite(value)
+            }
             self.log_dict(finite)
         self._statistics.clear()
 
@@ -109,7 +111,9 @@ class FaceTraining(L.LightningModule):
             self.model, opt="adamw", lr=self.optimiser.lr, weight_decay=self.optimiser.weight_decay
         )
         total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_warmup_cosine, total, self.optimiser.warmup))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, partial(_warmup_cosine, total, self.optimiser.warmup)
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
@@ -159,7 +163,7 @@ class SaveModel(L.Callback):
 class PrintMetrics(L.Callback):
     """Prints each validation's metrics as plain lines, so that a log file keeps them."""
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the main metrics of every source and task."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
@@ -181,12 +185,14 @@ def main(args: list[str]) -> int:
     configs = [arg for arg in args if arg.endswith((".yaml", ".yml")) and not arg.startswith("-")]
     leading = args[: len(configs)]
     if leading != configs or (not configs and "--help" not in args):
-        raise UsageError("give the configuration files first: faceperc train configs/train/nano.yaml [--key value]")
+        raise UsageError(
+            "give the configuration files first: faceperc train configs/train/nano.yaml [--key value]"
+        )
     for path in configs:
         if not Path(path).is_file():
             raise UsageError(f"{path}: no such configuration file")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
     command = ["fit", *(part for path in configs for part in ("--config", path)), *args[len(configs) :]]
     LightningCLI(
         FaceTraining,

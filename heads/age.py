@@ -31,6 +31,8 @@ class Age(Head):
         "scalar", "apparent age", unit="years", bins=tuple(float(year) for year in range(MAX_AGE + 1))
     )
 
+    years: Tensor
+
     def __init__(self, weight: float = 1.0, label_sigma: float = 2.0) -> None:
         super().__init__(weight)
         self.label_sigma = label_sigma

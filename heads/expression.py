@@ -11,4 +11,6 @@ EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust",
 class Expression(ClassesHead):
     """Eight exclusive classes in AffectNet's order. A label is the index of its class."""
 
-    info = OutputInfo("classes", "facial expression as people name it, not an inner state", labels=EXPRESSIONS)
+    info = OutputInfo(
+        "classes", "facial expression as people name it, not an inner state", labels=EXPRESSIONS
+    )

@@ -32,9 +32,11 @@ LINES: tuple[tuple[int, ...], ...] = (
 
 #: The point that each point becomes in a mirror.
 MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+    [
+        *(*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)),
+        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65),
+    ]
 )
 
 #: Outer eye corners: their distance is the inter-ocular distance of 300-W.
@@ -56,9 +58,9 @@ class Landmarks(Head):
         self.mlp = Mlp(context.dim, 3 * _POINTS_PER_QUERY, layers=3)
         # A face in the crop: the mean face's width is about 0.55 of it, its middle a bit below the centre.
         # Learned biases do the rest.
-        base = (MEAN_FACE[:, :2] * [1.0, -1.0]).astype(np.float32)
-        base = 0.55 * base / np.ptp(base[:, 0]) + np.float32([0.5, 0.55])
-        self.base = torch.nn.Parameter(torch.from_numpy(base) * self.size)
+        base = MEAN_FACE[:, :2] * [1.0, -1.0]
+        base = 0.55 * base / np.ptp(base[:, 0]) + [0.5, 0.55]
+        self.base = torch.nn.Parameter(torch.from_numpy(base.astype(np.float32)) * self.size)
 
     def forward(self, features: Features) -> dict[str, Tensor]:
         """{"points": (N, 68, 2) crop pixels, "log_sigma": (N, 68) of crop pixels}."""
@@ -67,7 +69,7 @@ class Landmarks(Head):
         return {"points": points, "log_sigma": out[..., 2].clamp(-4.0, 5.0)}
 
     def decode(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """{"points": (N, 68, 2) crop pixels, "sigma": (N, 68) expected distance from the truth, crop pixels}."""
+        """{"points": (N, 68, 2), "sigma": (N, 68) expected distance from the truth}, both crop pixels."""
         return {"points": raw["points"], "sigma": raw["log_sigma"].exp()}
 
     def empty_target(self) -> Target:
@@ -95,7 +97,9 @@ class Landmarks(Head):
         """(N, 2) mean distance over all 68 and the inner 51 points in % of the inter-ocular distance."""
         distance = (output["points"] - target["points"]).square().sum(-1).sqrt()
         first, second = EYE_CORNERS
-        ocular = (target["points"][:, first] - target["points"][:, second]).square().sum(-1).sqrt().clamp_min(1e-6)
+        ocular = (
+            (target["points"][:, first] - target["points"][:, second]).square().sum(-1).sqrt().clamp_min(1e-6)
+        )
         return 100 * torch.stack([distance.mean(1), distance[:, 17:].mean(1)], dim=1) / ocular[:, None]
 
     def missing_row(self) -> np.ndarray:

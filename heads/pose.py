@@ -32,8 +32,7 @@ class Pose(Head):
     def build(self, context: HeadContext) -> None:
         """See Head.build."""
         self.mlp = Mlp(context.dim, 6)
-        with torch.no_grad():  # start at the frontal pose: the identity in 6D
-            self.mlp[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1.0, 0]))
+        self.mlp.start_at([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])  # the frontal pose in 6D
 
     def forward(self, features: Features) -> dict[str, Tensor]:
         """{"matrix": (N, 3, 3)}."""
@@ -67,8 +66,8 @@ class Pose(Head):
         return target
 
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N,) radians. All angles known: the chordal distance |R - R'| / sqrt(2), which is the geodesic angle
-        for small errors and has a gradient everywhere. Else the mean error of the known angles."""
+        """(N,) radians. All angles known: the chordal distance |R - R'| / sqrt(2), which is the geodesic
+        angle for small errors and has a gradient everywhere. Else the mean error of the known angles."""
         complete = target["known"].all(dim=1)
         square = (raw["matrix"] - target["matrix"]).square().sum((1, 2))
         chordal = ((square + 1e-6) / 2).sqrt()

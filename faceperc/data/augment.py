@@ -104,10 +104,14 @@ def _photometric(strength: float, seed: int) -> A.Compose | None:
             A.RandomGamma(gamma_limit=(70, 150), p=0.15 * s),
             A.HueSaturationValue(8, 30, 10, p=0.3 * s),
             A.ToGray(p=0.15 * s),
-            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 5)), A.Downscale(scale_range=(0.3, 0.7))], p=0.2 * s),
+            A.OneOf(
+                [A.GaussianBlur((3, 5)), A.MotionBlur((3, 5)), A.Downscale(scale_range=(0.3, 0.7))], p=0.2 * s
+            ),
             A.GaussNoise(std_range=(0.02, 0.08), p=0.15 * s),
             A.ImageCompression(quality_range=(30, 90), p=0.15 * s),
-            A.CoarseDropout(num_holes_range=(1, 3), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3), p=0.15 * s),
+            A.CoarseDropout(
+                num_holes_range=(1, 3), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3), p=0.15 * s
+            ),
         ],
         seed=seed,
     )

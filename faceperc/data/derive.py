@@ -13,7 +13,7 @@ _FLIP_Y = np.array([1.0, -1.0])
 
 
 def fit_rotation(points: ArrayLike, model: ArrayLike) -> NDArray[np.float64]:
-    """Head rotation by scaled orthography: the (3, 3) rotation under which ``model`` projects closest to ``points``.
+    """Head rotation by scaled orthography: (3, 3), under which ``model`` projects closest to ``points``.
 
     The least-squares affine camera (POS; DeMenthon & Davis, IJCV 1995), made a rotation by the polar
     decomposition.
@@ -24,7 +24,9 @@ def fit_rotation(points: ArrayLike, model: ArrayLike) -> NDArray[np.float64]:
     """
     image, head = np.asarray(points, dtype=np.float64), np.asarray(model, dtype=np.float64)
     image, head = (image - image.mean(0)) * _FLIP_Y, head - head.mean(0)
-    camera = np.linalg.lstsq(head, image, rcond=None)[0].T  # (2, 3): scale times the rotation's first two rows
+    camera = np.linalg.lstsq(head, image, rcond=None)[
+        0
+    ].T  # (2, 3): scale times the rotation's first two rows
     u, _, vt = np.linalg.svd(camera, full_matrices=False)
     rows = u @ vt
     return np.vstack([rows, np.cross(rows[0], rows[1])])
@@ -93,5 +95,7 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round(points * (1 << _SHIFT)).astype(np.int32)
 
 
-def _stroke(sets: NDArray[np.int32], line: NDArray[np.float64], width: float, bits: int, *, closed: bool) -> None:
+def _stroke(
+    sets: NDArray[np.int32], line: NDArray[np.float64], width: float, bits: int, *, closed: bool
+) -> None:
     cv2.polylines(sets, [_fixed(line)], closed, bits, thickness=max(1, round(width)), shift=_SHIFT)

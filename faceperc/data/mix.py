@@ -17,7 +17,7 @@ Item = tuple[np.ndarray, dict[str, Target], dict[str, float], int]
 
 
 class FaceDataset(Dataset[Item]):
-    """Samples of several sources behind one index: pixels of a view, and targets for the heads that can use them.
+    """Samples of several sources behind one index: pixels of a view, and targets for the heads.
 
     Args:
         sources: the samples of each source.
@@ -27,7 +27,11 @@ class FaceDataset(Dataset[Item]):
     """
 
     def __init__(
-        self, sources: Sequence[Sequence[Sample]], heads: Mapping[str, Head], rule: CropRule, augment: Augment | None
+        self,
+        sources: Sequence[Sequence[Sample]],
+        heads: Mapping[str, Head],
+        rule: CropRule,
+        augment: Augment | None,
     ) -> None:
         self.samples = [(sample, index) for index, source in enumerate(sources) for sample in source]
         self.heads = dict(heads)
@@ -46,7 +50,11 @@ class FaceDataset(Dataset[Item]):
         else:
             view = self.augment.view(sample)
             crop = self.augment.pixels(sample, view)
-        targets = {task: self.heads[task].encode(label, view) for task, label in sample.labels.items() if task in self.heads}
+        targets = {
+            task: self.heads[task].encode(label, view)
+            for task, label in sample.labels.items()
+            if task in self.heads
+        }
         return crop, targets, {task: sample.trust.get(task, 1.0) for task in targets}, source
 
 
@@ -68,7 +76,7 @@ class Collate:
 
 
 class MixSampler(Sampler[int]):
-    """Indices of an epoch: each source gives its share; small sources repeat, large ones go round over epochs.
+    """Indices of an epoch: every source gives its share; small ones repeat, large ones go on next epoch.
 
     Args:
         sizes: number of samples of each source, in the order of FaceDataset.

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from faceperc.data.augment import Augment, AugmentConfig
 from faceperc.data.mix import Collate, FaceDataset, MixSampler
 from faceperc.data.source import ParquetSource, Sample, data_folder
-from faceperc.head import Batch
 from faceperc.model import FaceModel
 
 
@@ -69,10 +68,13 @@ class FaceData(L.LightningDataModule):
             return
         folder = data_folder(self.path)
         self._train = [
-            source.read(folder, "train", self.limit) if "train" in source.splits else [] for source in self.sources
+            source.read(folder, "train", self.limit) if "train" in source.splits else []
+            for source in self.sources
         ]
         self._val = {
-            source.name: source.read(folder, "val", self.val_limit) for source in self.sources if "val" in source.splits
+            source.name: source.read(folder, "val", self.val_limit)
+            for source in self.sources
+            if "val" in source.splits
         }
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -97,7 +99,7 @@ class FaceData(L.LightningDataModule):
             worker_init_fn=partial(_seed_worker, seed=self.seed),
         )
 
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
         """One loader per source that has a validation split, in the order of ``val_names``."""
         heads = {task: self.model.head(task) for task in self.model.tasks}
         rule = self.model.config.crop_rule

@@ -24,8 +24,10 @@ _MALE = 20  # index of "Male" among CelebA's attributes
 
 
 def box_from_detector(box: list[float]) -> NDArray[np.float64]:
-    """(4,) YuNet's box in our convention (hairline to chin): YuNet draws 7 % narrower and 6 % higher boxes, by
-    the medians over 2,870 faces that have both."""
+    """(4,) YuNet's box in our convention (hairline to chin).
+
+    YuNet draws 7 % narrower and 6 % higher boxes, by the medians over the 2,870 faces that have both.
+    """
     x0, y0, x1, y1 = box
     width, height = (x1 - x0) / 0.93, (y1 - y0) / 1.058
     return np.array([x0 - 0.035 * width, y0 + 0.074 * height, x1 + 0.035 * width, y1 + 0.016 * height])
@@ -142,10 +144,11 @@ class UTKFace(ParquetSource):
         box = np.array([0.07, 0.05, 0.93, 0.98]) * [width, height, width, height]
         if row["det_box"] is not None:
             box = box_from_detector(row["det_box"])
-        labels = {"age": float(row["age"]), "gender": 1 - int(row["gender"])}  # UTKFace: 0 is male
+        gender = 1 - int(row["gender"])  # UTKFace: 0 is male
+        labels = {"age": float(row["age"]), "gender": gender}
         groups = {
             "age": next(name for limit, name in _AGE_BANDS if row["age"] < limit),
-            "gender": GENDERS[labels["gender"]],
+            "gender": GENDERS[gender],
             "UTKFace group": _UTKFACE_GROUPS[row["race"]],
         }
         return Sample(image, box, labels, groups=groups)

@@ -62,7 +62,7 @@ def data_folder(path: str | os.PathLike[str] | None = None) -> Path:
 
 
 class ParquetSource(ABC):
-    """Photographs in `<folder>/<name>/<split>.parquet`: one row each, an `image` struct with the file's bytes.
+    """Photographs in `<folder>/<name>/<split>.parquet`: a row each, an `image` struct with the file's bytes.
 
     A subclass says in ``sample`` what a row's columns mean.
 
@@ -117,7 +117,11 @@ def load_sources(path: str | os.PathLike[str] | None = None) -> list[ParquetSour
     Raises:
         ConfigError: if the file is missing or names something unknown.
     """
-    chosen = Path(path) if path is not None else Path(str(resources.files("faceperc.configs") / "data" / "pack.yaml"))
+    chosen = (
+        Path(path)
+        if path is not None
+        else Path(str(resources.files("faceperc.configs") / "data" / "pack.yaml"))
+    )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--sources", type=list[ParquetSource])
     try:

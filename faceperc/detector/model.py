@@ -58,7 +58,7 @@ class FaceDetector(nn.Module):
         )
         self.lateral = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in widths[2:])
         self.coarsest = _conv(neck, neck, stride=2)
-        self.head = nn.Sequential(_conv(neck, neck), Block(neck, 5))
+        self.head = Head(neck)
         self.score = nn.Conv2d(neck, 1, 3, padding=1)
         self.box = nn.Conv2d(neck, 4, 3, padding=1)
         self.box_scale = nn.Parameter(torch.ones(len(STRIDES)))
@@ -76,7 +76,7 @@ class FaceDetector(nn.Module):
         x = (image.permute(0, 3, 1, 2).to(self.score.weight.dtype) - MEAN) / STD
         boxes, logits, cells = [], [], []
         for level, features in enumerate(self._pyramid(x.contiguous(memory_format=torch.channels_last))):
-            features = self.head(features)
+            features = self.head(features, level)
             grid = _cells(features, STRIDES[level])
             offsets = self.box(features).flatten(2).transpose(1, 2).float() * self.box_scale[level]
             boxes.append(decode(offsets, grid))
@@ -111,6 +111,37 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         return x + self.project(self.expand(self.spatial(x)))
+
+
+class Head(nn.Module):
+    """The layers before the score and the box: convolutions shared by all levels, statistics of each level.
+
+    Levels differ in their statistics. With one batch normalisation for all, training (by the batch of one
+    level) and evaluation (by the average over levels) disagreed, and the coarsest level was dead.
+    EfficientDet (Tan et al., CVPR 2020) shares convolutions and separates normalisations like this.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                nn.Conv2d(width, width, 5, padding=2, groups=width, bias=False),
+                nn.Conv2d(width, 2 * width, 1, bias=False),
+                nn.Conv2d(2 * width, width, 1, bias=False),
+            ]
+        )
+        channels = (width, width, 2 * width, width)
+        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(c) for c in channels) for _ in STRIDES)
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        """(N, C, H, W) of one level -> (N, C, H, W)."""
+        norms = self.norms[level]
+        assert isinstance(norms, nn.ModuleList)
+        x = F.relu(norms[0](self.convs[0](x)))
+        y = norms[1](self.convs[1](x))
+        y = F.relu(norms[2](self.convs[2](y)))
+        return x + norms[3](self.convs[3](y))
 
 
 def decode(offsets: Tensor, cells: Tensor) -> Tensor:

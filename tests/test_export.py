@@ -1,0 +1,105 @@
+"""The exported file answers as the model does, and says everything that a consumer needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tiny_pack import draw_face, project, tiny_config
+
+import faceperc
+from faceperc.config import FaceModelConfig
+from faceperc.crop import FaceCrop
+from faceperc.errors import UsageError
+from faceperc.export.cli import main
+from faceperc.export.onnx import TOLERANCE, compare, export_onnx
+from faceperc.model import FaceModel
+from faceperc.runtime import OnnxModel
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceModel:
+    torch.manual_seed(0)
+    return FaceModel(FaceModelConfig.from_dict(tiny_config())).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(model: FaceModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "tiny.onnx"
+    export_onnx(model, path, training={"data": [{"name": "drawn", "licence": "CC0"}], "licence": "CC0"})
+    return path
+
+
+def test_every_output_agrees_with_torch(model: FaceModel, exported: Path) -> None:
+    differences = compare(model, exported, model.tasks)
+    assert len(differences) == 9
+    assert max(differences.values()) <= TOLERANCE
+
+
+def test_file_holds_plain_operators_and_one_json_document(model: FaceModel, exported: Path) -> None:
+    graph = onnx.load(exported)
+    onnx.checker.check_model(graph, full_check=True)
+    assert {node.domain for node in graph.graph.node} <= {"", "ai.onnx"}
+    assert [entry.key for entry in graph.metadata_props] == ["faceperc"]
+    document = json.loads(graph.metadata_props[0].value)
+    assert document["input"]["size"] == [64, 64] and document["crop"]["size"] == 64
+    assert document["weights_sha256"] == model.weights_sha256()
+    assert document["training"]["data"][0]["licence"] == "CC0"
+    outputs = {value.name for value in graph.graph.output}
+    fields = [field for task in document["tasks"].values() for field in task["fields"].values()]
+    assert outputs == {field["output"] for field in fields}
+    assert document["tasks"]["expression"]["labels"][1] == "happiness"
+    assert len(document["tasks"]["age"]["bins"]) == 101
+
+
+def test_subset_is_smaller_and_answers_the_same(model: FaceModel, exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "subset.onnx"
+    export_onnx(model, path, ["pose", "age"])
+    assert path.stat().st_size < exported.stat().st_size
+    assert len(onnx.load(path).graph.node) < len(onnx.load(exported).graph.node)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    whole, part = (OnnxModel(p).run({"crops": crops}) for p in (exported, path))
+    assert set(part) == {"pose.matrix", "age.value", "age.distribution"}
+    for name, value in part.items():
+        np.testing.assert_allclose(value, whole[name], atol=1e-5)
+
+
+def test_unknown_task_is_named(model: FaceModel, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"smile.*landmarks"):
+        export_onnx(model, tmp_path / "x.onnx", ["smile"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predictor_answers_in_the_image_what_the_model_answers_in_the_crop(
+    model: FaceModel, exported: Path
+) -> None:
+    image = np.asarray(draw_face(project(0, 0, 0), 80))
+    box = [20.0, 15.0, 75.0, 85.0]
+    face = faceperc.Predictor(exported)(image, boxes=[box])[0]
+    crop = FaceCrop.from_box(box, model.config.crop_rule)
+    with torch.inference_mode():
+        wanted = model.decode(model(torch.from_numpy(crop.warp(image))[None]))
+    np.testing.assert_allclose(
+        face.landmarks.points, crop.to_image(wanted["landmarks"]["points"][0].numpy()), atol=1e-2
+    )
+    np.testing.assert_allclose(face.pose.matrix, wanted["pose"]["matrix"][0].numpy(), atol=1e-4)
+    assert face.age.value == pytest.approx(float(wanted["age"]["value"][0]), abs=1e-2)
+    assert face.parsing.labels == model.head("parsing").info.labels
+    assert set(face.tasks) == set(model.tasks)
+
+
+def test_command_writes_the_file(
+    model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = model.save(tmp_path / "model")
+    (folder / "training.json").write_text(json.dumps({"data": [], "licence": "CC0"}))
+    out = tmp_path / "deep" / "tiny.onnx"
+    assert main([str(folder), "-o", str(out), "--tasks", "gender,age"]) == 0
+    assert "gender.probabilities" in capsys.readouterr().out
+    metadata = OnnxModel(out).metadata
+    assert list(metadata.tasks) == ["gender", "age"] and metadata.training["licence"] == "CC0"
+    assert [path.name for path in out.parent.iterdir()] == ["tiny.onnx"]  # nothing temporary is left

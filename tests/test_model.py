@@ -1,0 +1,121 @@
+"""FaceModel: any timm ViT, saving and loading, clear errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_pack import tiny_config
+
+from faceperc.config import FaceModelConfig
+from faceperc.errors import ConfigError, ModelError
+from faceperc.model import FaceModel
+
+
+def crops(count: int, size: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8)
+
+
+BACKBONES = {
+    "tiny test network": {"name": "test_vit", "image_size": 64, "blocks": 2},
+    "convolutional stem": {
+        "name": "vit_tiny_patch16_224",
+        "image_size": 64,
+        "blocks": 3,
+        "conv_stem": True,
+        "options": {"depth": 3},
+    },
+    "8 px patches": {"name": "test_vit", "image_size": 32, "blocks": 1, "options": {"patch_size": 8}},
+    "registers and RoPE": {"name": "test_vit3", "image_size": 48, "blocks": 2},
+    "14 px patches (EVA)": {
+        "name": "eva02_tiny_patch14_224",
+        "image_size": 56,
+        "blocks": 2,
+        "options": {"depth": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_any_timm_vit(backbone: str) -> None:
+    config = FaceModelConfig.from_dict(tiny_config(backbone=BACKBONES[backbone]))
+    size = config.backbone.image_size
+    model = FaceModel(config).eval()
+    with torch.inference_mode():
+        outputs = model.decode(model(crops(2, size)))
+    assert tuple(outputs) == tuple(config.heads)
+    assert outputs["landmarks"]["points"].shape == (2, 68, 2)
+    assert outputs["parsing"]["scores"].shape == (2, 11, size // 2, size // 2)
+
+
+def test_every_parameter_learns() -> None:
+    model = FaceModel(FaceModelConfig.from_dict(tiny_config(backbone=BACKBONES["convolutional stem"])))
+    raw = model(crops(2, 64))
+    sum(value.float().square().mean() for fields in raw.values() for value in fields.values()).backward()
+    idle = [
+        name for name, p in model.named_parameters() if p.grad is None and "backbone.vit.norm" not in name
+    ]
+    assert idle == []
+
+
+def test_batch_of_one_equals_batch_of_many() -> None:
+    model = FaceModel(FaceModelConfig.from_dict(tiny_config())).eval()
+    pixels = crops(4, 64)
+    with torch.inference_mode():
+        together, alone = model.decode(model(pixels)), model.decode(model(pixels[2:3]))
+    for task, fields in together.items():
+        for field, value in fields.items():
+            torch.testing.assert_close(value[2:3], alone[task][field], rtol=1e-4, atol=1e-4)
+
+
+def test_saved_and_loaded_models_answer_the_same(tmp_path: Path) -> None:
+    model = FaceModel(FaceModelConfig.from_dict(tiny_config())).eval()
+    loaded = FaceModel.load(model.save(tmp_path / "model"))
+    assert loaded.weights_sha256() == model.weights_sha256()
+    assert loaded.config == model.config
+    pixels = crops(2, 64)
+    with torch.inference_mode():
+        for task, fields in model(pixels).items():
+            for field, value in fields.items():
+                assert torch.equal(value, loaded(pixels)[task][field])
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+def test_damaged_models_are_refused(tmp_path: Path) -> None:
+    folder = FaceModel(FaceModelConfig.from_dict(tiny_config())).save(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("heads.pose.mlp.0.weight")
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"heads\.pose\.mlp"):
+        FaceModel.load(folder)
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="not a saved faceperc model"):
+        FaceModel.load(folder)
+    with pytest.raises(ModelError, match="nowhere"):
+        FaceModel.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backbon": {}}, r"model\.backbon.*did you mean 'backbone'"),
+        ({"backbone": {"name": "test_vit", "image_sise": 64}}, r"backbone\.image_sise.*image_size"),
+        ({"backbone": {"name": "vit_of_nobody", "image_size": 64}}, "vit_of_nobody"),
+        ({"backbone": {"name": "resnet18", "image_size": 64}}, "resnet18"),
+        ({"backbone": {"name": "test_vit", "image_size": 60}}, "60"),
+        ({"backbone": {"name": "test_vit", "image_size": 64, "blocks": 99}}, "blocks"),
+        ({"heads": {}}, "heads"),
+        ({"heads": {"pose": {"head": "faceperc.heads.pose.Nose"}}}, r"heads\.pose\.head.*Nose"),
+        ({"heads": {"pose": {"head": "pathlib.Path"}}}, "is not a Head"),
+        ({"heads": {"pose": {"head": "faceperc.heads.pose.Pose", "options": {"wait": 1}}}}, "weight"),
+    ],
+)
+def test_wrong_configurations_name_the_key(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FaceModel(FaceModelConfig.from_dict(json.loads(json.dumps(tiny_config(**change)))))

@@ -1,0 +1,97 @@
+"""Training through the command, on a miniature pack: it runs, resumes, saves, and names what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tiny_pack import tiny_config, write_pack
+
+from faceperc.errors import DataError, UsageError
+from faceperc.evaluate import main as evaluate
+from faceperc.export.cli import main as export
+from faceperc.model import FaceModel
+from faceperc.train import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pack(tmp_path_factory.mktemp("pack"))
+
+
+def recipe(folder: Path, pack: Path, **network: Any) -> Path:
+    """The default recipe, made small."""
+    config = yaml.safe_load((ROOT / "configs/train/nano.yaml").read_text())
+    run = folder / "run"
+    config["trainer"] |= {"accelerator": "cpu", "precision": "32-true", "max_epochs": 1, "logger": False}
+    config["trainer"] |= {
+        "check_val_every_n_epoch": 1,
+        "default_root_dir": str(run),
+        "enable_progress_bar": False,
+    }
+    callbacks = config["trainer"]["callbacks"]
+    callbacks[0]["init_args"]["dirpath"] = str(run / "checkpoints")
+    config["trainer"]["callbacks"] = [c for c in callbacks if "ProgressBar" not in c["class_path"]]
+    config["model"] |= {"network": tiny_config(**network), "compile": False}
+    config["data"] |= {"sources": str(ROOT / "configs/data/pack.yaml"), "path": str(pack), "workers": 0}
+    config["data"] |= {"batch_size": 16, "epoch_size": 48}
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_train_resume_export_evaluate(tmp_path: Path, pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = recipe(tmp_path, pack)
+    assert main([str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "w300/landmarks/NME %" in printed and "fer2013/expression/accuracy %" in printed
+    first = FaceModel.load(tmp_path / "run/model")
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+    assert main([str(path), "--ckpt_path", str(last), "--trainer.max_epochs", "2"]) == 0
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    assert FaceModel.load(tmp_path / "run/model").weights_sha256() != first.weights_sha256()
+
+    out = tmp_path / "tiny.onnx"
+    assert export([str(tmp_path / "run/model"), "-o", str(out)]) == 0
+    report = tmp_path / "report.json"
+    assert evaluate([str(out), "--data", str(pack), "--json", str(report), "--groups"]) == 0
+    results = {(r["source"], r["task"]): r for r in json.loads(report.read_text())["results"]}
+    assert results["w300", "landmarks"]["count"] == 6
+    low, high = results["w300", "landmarks"]["interval"]
+    assert 0 < low <= results["w300", "landmarks"]["metrics"]["NME %"] <= high
+    assert "age: 20-39" in results["utkface", "age"]["groups"]
+    assert results["fasseg", "parsing"]["metrics"].keys() >= {"mean F1 %", "F1 nose %"}
+    training = json.loads((tmp_path / "run/model/training.json").read_text())
+    assert {source["name"] for source in training["data"]} >= {"w300", "fer2013"}
+    assert "non-commercial" in training["licence"]
+
+
+def test_starting_from_a_saved_model(tmp_path: Path, pack: Path) -> None:
+    path = recipe(tmp_path, pack)
+    assert main([str(path)]) == 0
+    start = FaceModel.load(tmp_path / "run/model")
+    options = ["--model.start_from", str(tmp_path / "run/model"), "--model.optimiser.lr", "0.0"]
+    assert main([str(path), *options, "--trainer.default_root_dir", str(tmp_path / "second")]) == 0
+    again = FaceModel.load(tmp_path / "second/model")
+    for (name, before), after in zip(start.named_parameters(), again.parameters(), strict=True):
+        assert torch.equal(before, after), name
+
+
+def test_errors_name_the_cause(tmp_path: Path, pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=r"nothing\.yaml"):
+        main([str(tmp_path / "nothing.yaml")])
+    with pytest.raises(UsageError, match="configuration files first"):
+        main([])
+    path = recipe(tmp_path, pack)
+    with pytest.raises(DataError, match="nowhere"):
+        main([str(path), "--data.path", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit):
+        main([str(path), "--data.batch_sice", "3"])
+    assert "batch_sice" in capsys.readouterr().err
