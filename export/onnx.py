@@ -80,9 +80,8 @@ def export_onnx(
         differences = compare(model, draft, chosen)
         worst = max(differences, key=lambda name: differences[name])
         if not differences[worst] <= TOLERANCE:
-            raise ParityError(
-                f"{target}: output {worst} differs from torch by {differences[worst]:.1e}, more than {TOLERANCE:.0e}"
-            )
+            gap = f"{differences[worst]:.1e}, more than {TOLERANCE:.0e}"
+            raise ParityError(f"{target}: output {worst} differs from torch by {gap}")
         os.replace(draft, target)
     return differences
 

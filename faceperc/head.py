@@ -139,9 +139,8 @@ class Head(nn.Module, ABC):
         missing = [name for name, needed in known.items() if needed and name not in output]
         unknown = [name for name in output if name not in known]
         if missing or unknown:
-            raise ValueError(
-                f"{type(self).__name__}.decode: missing fields {missing}, unknown fields {unknown} for {info.kind}"
-            )
+            name = f"{type(self).__name__}.decode ({info.kind})"
+            raise ValueError(f"{name}: missing fields {missing}, unknown fields {unknown}")
         entry: dict[str, Any] = {"kind": info.kind, "description": info.description}
         if info.labels:
             entry["labels"] = list(info.labels)
