@@ -116,11 +116,16 @@ def metadata(model: FaceModel, tasks: Sequence[str], training: dict[str, Any]) -
         example = model.decode(model(torch.zeros(1, size, size, 3, dtype=torch.uint8)))
     entries = {}
     for task in tasks:
+        head = model.head(task)
         fields = {
-            field: {"output": f"{task}.{field}", "shape": ["N", *value.shape[1:]]}
+            field: {
+                "output": f"{task}.{field}",
+                "shape": ["N", *value.shape[1:]],
+                "unit": head.unit_of(field),
+            }
             for field, value in example[task].items()
         }
-        entries[task] = {**model.head(task).describe(example[task]), "fields": fields}
+        entries[task] = {**head.describe(example[task]), "fields": fields}
     return {
         "schema": SCHEMA,
         "role": "face",

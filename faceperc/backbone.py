@@ -85,6 +85,12 @@ class Backbone(nn.Module):
         # On CPUs the fused kernel's backward pass is several times slower; the written-out form also exports.
         set_fused_attn(False)
         options = dict(config.options)
+        refused = {"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"} & set(options)
+        if refused or ":" in config.name:  # hf-hub:... and local-dir:... read files that nobody asked for
+            what = ", ".join(sorted(refused)) or config.name
+            raise ConfigError(
+                f"backbone: {what} is not allowed; give a plain timm model name and its options"
+            )
         if config.conv_stem:
             options["embed_layer"] = ConvStem
         try:
@@ -112,6 +118,8 @@ class Backbone(nn.Module):
             raise ConfigError(
                 f"backbone.image_size: {config.image_size} is no multiple of the {self.patch} px patch"
             )
+        if config.image_size % 4:
+            raise ConfigError(f"backbone.image_size: {config.image_size} is no multiple of 4")
         self.grid = config.image_size // self.patch
         if not config.pretrained:
             self._start_positions()

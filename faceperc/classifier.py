@@ -19,7 +19,7 @@ class ClassesHead(Head):
 
     Args:
         weight: factor of the loss.
-        label_smoothing: probability mass spread over the other classes.
+        label_smoothing: probability mass spread evenly over all classes.
     """
 
     def __init__(self, weight: float = 1.0, label_smoothing: float = 0.0) -> None:

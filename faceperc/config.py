@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 
+from faceperc._names import unknown_name
 from faceperc.backbone import BackboneConfig
 from faceperc.crop import CropRule
-from faceperc.errors import ConfigError
+from faceperc.errors import ConfigError, UsageError
 from faceperc.head import Head, HeadContext
 
 T = TypeVar("T")
@@ -86,6 +88,21 @@ class FaceModelConfig:
         return _build(cls, {**values, **parts, "heads": built}, "model")
 
 
+def find_config(path: str) -> Path:
+    """A configuration file: from the working directory, or `configs/...` from the installed package.
+
+    Raises:
+        UsageError: if it is in neither.
+    """
+    if Path(path).is_file():
+        return Path(path)
+    folder, *rest = Path(path).parts or ("",)
+    shipped = Path(str(resources.files("faceperc.configs"))).joinpath(*rest)
+    if folder == "configs" and shipped.is_file():
+        return shipped
+    raise UsageError(f"{path}: no such configuration file")
+
+
 def build_heads(config: FaceModelConfig, dim: int = 8) -> dict[str, Head]:
     """The heads of a model by task, with untrained layers of width ``dim``.
 
@@ -127,9 +144,7 @@ def _build(kind: type[T], values: dict[str, Any], where: str) -> T:
     parameters = inspect.signature(kind).parameters
     for key in values:
         if key not in parameters:
-            near = get_close_matches(key, parameters, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(parameters)}"
-            raise ConfigError(f"unknown key '{where}.{key}'{hint}")
+            raise ConfigError(f"{where}.{key}: {unknown_name('key', key, list(parameters))}")
     required = inspect.Parameter.empty
     missing = [key for key, p in parameters.items() if p.default is required and key not in values]
     if missing:

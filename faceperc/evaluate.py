@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from faceperc._files import write_file
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import FaceCrop
 from faceperc.data.source import ParquetSource, Sample, data_folder, load_sources
@@ -92,6 +93,8 @@ def _evaluate_source(
 ) -> Iterator[Result]:  # fmt: skip
     rows: dict[str, list[np.ndarray]] = {}
     kept: dict[str, list[Sample]] = {}
+    for sample in samples:
+        sample.labels = {task: label for task, label in sample.labels.items() if task not in sample.derived}
     for start in range(0, len(samples), _BATCH):
         batch = samples[start : start + _BATCH]
         boxes = [sample.box if detector is None else _find(detector, sample) for sample in batch]
@@ -172,6 +175,15 @@ def show(results: Sequence[Result], title: str, groups: bool) -> None:
     Console().print(table)
 
 
+def _finite(value: Any) -> Any:
+    """The same JSON document, null where a number is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def main(args: list[str]) -> int:
     """Evaluate a face model; `--help` lists the options."""
     parser = argparse.ArgumentParser(
@@ -204,5 +216,5 @@ def main(args: list[str]) -> int:
             "weights_sha256": model.metadata.weights_sha256,
         }
         document |= {"boxes": options.boxes, "results": [vars(result) for result in results]}
-        Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
+        write_file(options.json, (json.dumps(_finite(document), indent=2, allow_nan=False) + "\n").encode())
     return 0

@@ -20,6 +20,9 @@ from faceperc.data.view import View
 
 Target = dict[str, np.ndarray]
 
+#: Units of fields, but for a scalar's, which its head gives.
+FIELD_UNITS = {"points": "crop px", "sigma": "crop px"}
+
 #: Fields of each kind: name -> must be present. `docs/contract.md` has their shapes and meaning.
 KIND_FIELDS: dict[str, dict[str, bool]] = {
     "points": {"points": True, "sigma": False},
@@ -115,7 +118,8 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N,) loss of each sample. Samples without the label are masked by the caller."""
+        """(N,) loss of each sample. Samples without the label are masked by the caller, so loss and gradient
+        must be finite for ``empty_target`` too."""
 
     @abstractmethod
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
@@ -131,6 +135,10 @@ class Head(nn.Module, ABC):
 
     def measure_finely(self) -> None:
         """Make ``encode`` give targets for measuring, finer than those for training, where that matters."""
+
+    def unit_of(self, field: str) -> str | None:
+        """Unit of one of the kind's fields, or None."""
+        return self.info.unit if field == "value" else FIELD_UNITS.get(field)
 
     def describe(self, output: Mapping[str, Tensor]) -> dict[str, Any]:
         """The task's entry in the ONNX metadata, but for the names of the graph's outputs."""

@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from faceperc.errors import ConfigError
+
 
 def grid_positions(grid: int, dim: int) -> Tensor:
     """(grid * grid, dim) sine and cosine codes of the cells of a square grid, row by row, values in [-1, 1].
@@ -59,6 +61,8 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
+        if dim % heads:
+            raise ConfigError(f"decoder.heads: {heads} attention heads do not divide the width {dim}")
         self.heads = heads
         self.scale = (dim // heads) ** -0.5
         self.query = nn.Linear(dim, dim)

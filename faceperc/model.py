@@ -86,6 +86,13 @@ class FaceModel(nn.Module):
         """Raw outputs -> final values: points in crop pixels, rotations, probabilities (docs/contract.md)."""
         return {task: self.head(task).decode(fields) for task, fields in raw.items()}
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that are no matrices: positions and identities. timm's optimisers ask for it."""
+        own = {"identity", "layers.position", "layers.layer_embedding", "layers.fusion"}
+        return {f"decoder.{name}" for name in own} | {
+            f"backbone.vit.{name}" for name in self.backbone.vit.no_weight_decay()
+        }
+
     def weights_sha256(self) -> str:
         """SHA-256 over the weights, in the order of their sorted names."""
         digest = hashlib.sha256()
@@ -149,7 +156,7 @@ def masked_losses(
     for task, target in targets.items():
         weight = valid[task]
         per_sample = model.head(task).loss(raw[task], target)
-        # where, not a product: a masked sample's target is all zeros, its loss may be infinite
+        # a masked sample's target is all zeros: see Head.loss
         kept = torch.where(weight > 0, per_sample, torch.zeros_like(per_sample))
         losses[task] = (kept * weight).sum() / weight.sum().clamp_min(1.0)
     return losses

@@ -7,6 +7,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor
 
 from faceperc._files import write_file
-from faceperc.config import FaceModelConfig
+from faceperc.config import FaceModelConfig, find_config
 from faceperc.data.module import FaceData
-from faceperc.errors import UsageError
+from faceperc.errors import ConfigError, UsageError
 from faceperc.head import Batch
 from faceperc.model import FaceModel, masked_losses
 
@@ -31,7 +32,7 @@ class OptimiserConfig:
 
     Attributes:
         lr: peak learning rate.
-        weight_decay: of matrices; biases and norms have none.
+        weight_decay: of the layers' matrices; biases, norms, positions and identities have none.
         warmup: share of the steps that the learning rate rises.
     """
 
@@ -62,8 +63,14 @@ class FaceTraining(L.LightningModule):
         self.optimiser = optimiser or OptimiserConfig()
         self.compile_model = compile
         if start_from is not None:
-            self.model.load_state_dict(FaceModel.load(start_from).state_dict())
+            self._start_from(FaceModel.load(start_from))
         self._statistics: dict[tuple[str, str], list[np.ndarray]] = {}
+
+    def _start_from(self, other: FaceModel) -> None:
+        try:
+            self.model.load_state_dict(other.state_dict())
+        except RuntimeError as error:
+            raise ConfigError(f"start_from: its weights do not fit this model ({error})") from error
 
     def on_fit_start(self) -> None:
         """Compile once the model is where it will run."""
@@ -182,18 +189,16 @@ def main(args: list[str]) -> int:
     Raises:
         UsageError: if a configuration file does not exist or none is given.
     """
-    configs = [arg for arg in args if arg.endswith((".yaml", ".yml")) and not arg.startswith("-")]
-    leading = args[: len(configs)]
-    if leading != configs or (not configs and "--help" not in args):
+    configs = [find_config(path) for path in takewhile(lambda arg: not arg.startswith("-"), args)]
+    if not configs and "--help" not in args:
         raise UsageError(
             "give the configuration files first: faceperc train configs/train/nano.yaml [--key value]"
         )
-    for path in configs:
-        if not Path(path).is_file():
-            raise UsageError(f"{path}: no such configuration file")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
-    command = ["fit", *(part for path in configs for part in ("--config", path)), *args[len(configs) :]]
+    files = [part for path in configs for part in ("--config", str(path))]
+    # a checkpoint is only tensors and numbers: never unpickle anything else
+    command = ["fit", *files, "--weights_only", "true", *args[len(configs) :]]
     LightningCLI(
         FaceTraining,
         FaceData,

@@ -50,6 +50,7 @@ class Landmarks(Head):
     """A label is (68, 2) points in image pixels, iBUG order."""
 
     info = OutputInfo("points", "68 landmarks in iBUG 300-W order", lines=LINES)
+    base: Tensor
     num_queries = 68 // _POINTS_PER_QUERY
 
     def build(self, context: HeadContext) -> None:
@@ -57,10 +58,9 @@ class Landmarks(Head):
         self.size = context.crop_size
         self.mlp = Mlp(context.dim, 3 * _POINTS_PER_QUERY, layers=3)
         # A face in the crop: the mean face's width is about 0.55 of it, its middle a bit below the centre.
-        # Learned biases do the rest.
         base = MEAN_FACE[:, :2] * [1.0, -1.0]
         base = 0.55 * base / np.ptp(base[:, 0]) + [0.5, 0.55]
-        self.base = torch.nn.Parameter(torch.from_numpy(base.astype(np.float32)) * self.size)
+        self.register_buffer("base", torch.from_numpy(base.astype(np.float32)) * self.size)
 
     def forward(self, features: Features) -> dict[str, Tensor]:
         """{"points": (N, 68, 2) crop pixels, "log_sigma": (N, 68) of crop pixels}."""

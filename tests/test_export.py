@@ -53,6 +53,8 @@ def test_file_holds_plain_operators_and_one_json_document(model: FaceModel, expo
     fields = [field for task in document["tasks"].values() for field in task["fields"].values()]
     assert outputs == {field["output"] for field in fields}
     assert document["tasks"]["expression"]["labels"][1] == "happiness"
+    assert document["tasks"]["landmarks"]["fields"]["sigma"]["unit"] == "crop px"
+    assert document["tasks"]["age"]["fields"]["value"]["unit"] == "years"
     assert len(document["tasks"]["age"]["bins"]) == 101
 
 

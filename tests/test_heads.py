@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from tiny_pack import project, tiny_config
 from torch.utils.data import default_collate
 
-from faceperc.config import FaceModelConfig
+from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import FaceCrop
+from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.view import View
 from faceperc.head import KIND_FIELDS
+from faceperc.heads import landmarks
 from faceperc.heads.parsing import CLASSES, SetMask, class_set
 from faceperc.model import FaceModel, masked_losses
+from faceperc.rotations import matrix_from_angles
 
 CONFIG = FaceModelConfig.from_dict(tiny_config())
 TASKS = tuple(CONFIG.heads)
@@ -186,6 +189,32 @@ def test_mirroring_the_image_is_mirroring_the_view(task: str, angle: float, seed
             np.testing.assert_allclose(here[key], there[key], atol=1e-3, err_msg=key)
 
 
+def test_flipping_twice_is_the_identity() -> None:
+    np.testing.assert_array_equal(landmarks.MIRROR[landmarks.MIRROR], np.arange(68))
+    # on a symmetric face the mirrored point lies where its name says
+    np.testing.assert_allclose(MEAN_FACE[landmarks.MIRROR], MEAN_FACE * [-1, 1, 1], atol=0.011)
+    heads, half = build_heads(CONFIG), SIZE // 2
+    whole = FaceCrop((SIZE / 2 - 0.5,) * 2, SIZE, SIZE)
+    once = heads["landmarks"].encode(label("landmarks"), view(30.0, flip=True))["points"]
+    again = heads["landmarks"].encode(once, View(whole, flip=True))["points"]
+    np.testing.assert_allclose(
+        again, heads["landmarks"].encode(label("landmarks"), view(30.0))["points"], atol=1e-4
+    )
+    sets = heads["parsing"].encode(label("parsing"), view(30.0, flip=True))["sets"]
+    again = heads["parsing"].encode(
+        SetMask(sets), View(FaceCrop((half / 2 - 0.5,) * 2, half, SIZE), flip=True)
+    )
+    np.testing.assert_array_equal(
+        again["sets"], heads["parsing"].encode(label("parsing"), view(30.0))["sets"]
+    )
+    turned = view(30.0, flip=True).rotation(matrix_from_angles(20, -10, 5))
+    np.testing.assert_allclose(
+        View(whole, flip=True).rotation(turned),
+        view(30.0).rotation(matrix_from_angles(20, -10, 5)),
+        atol=1e-9,
+    )
+
+
 _HEADS: dict[str, Any] = {}
 _PAIRS = {"left": "right", "right": "left"}
 
@@ -250,6 +279,36 @@ def test_set_likelihood_is_indifferent_within_the_set(model: FaceModel) -> None:
     assert (
         losses["upper_lip"] == pytest.approx(losses["lower_lip"]) and losses["skin"] > losses["upper_lip"] + 3
     )
+
+
+def test_metrics_of_wrong_answers_are_the_hand_computed_ones(model: FaceModel) -> None:
+    expression = model.head("expression")
+    rows = np.array([[0, 0], [0, 0], [0, 1], [1, 1]])  # truth, answer
+    metrics = expression.summarise(rows)
+    assert metrics["accuracy %"] == 75.0 and metrics["balanced accuracy %"] == pytest.approx(
+        100 * (2 / 3 + 1) / 2
+    )
+    assert metrics["macro F1 %"] == pytest.approx(100 * (0.8 + 2 / 3) / 2)
+
+    parsing = model.head("parsing")
+    hair, rest = class_set("hair", "left_brow"), class_set("background")
+    sets = torch.full((1, 4, 4), rest)
+    sets[:, :2] = hair  # the upper half
+    scores = torch.zeros(1, 11, 4, 4)
+    scores[:, 0] = 0.5
+    scores[:, CLASSES.index("left_brow"), 1:3] = 1.0  # rows 1 and 2: half right, half too many
+    groups = torch.tensor([[hair, rest] + [0] * 9])
+    metrics = parsing.summarise(
+        parsing.statistics({"scores": scores}, {"sets": sets, "groups": groups}).numpy()
+    )
+    assert metrics["mean F1 %"] == pytest.approx(50.0)  # 4 hits, 4 extra, 4 missed; background does not count
+
+    points = model.head("landmarks")
+    truth = torch.from_numpy(project(0, 0, 0))[None]
+    ocular = float((truth[0, 36] - truth[0, 45]).norm())
+    moved = truth + torch.tensor([0.0, 0.05 * ocular])
+    metrics = points.summarise(points.statistics({"points": moved}, {"points": truth}).numpy())
+    assert metrics["NME %"] == pytest.approx(5.0) and metrics["AUC@10 %"] == pytest.approx(50.0)
 
 
 def test_a_face_that_was_not_found_is_a_failure(model: FaceModel) -> None:

@@ -104,9 +104,12 @@ def test_damaged_models_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"backbon": {}}, r"model\.backbon.*did you mean 'backbone'"),
+        ({"backbon": {}}, r"model\.backbon:.*'backbone'"),
         ({"backbone": {"name": "test_vit", "image_sise": 64}}, r"backbone\.image_sise.*image_size"),
         ({"backbone": {"name": "vit_of_nobody", "image_size": 64}}, "vit_of_nobody"),
+        ({"backbone": {"name": "hf-hub:somebody/else", "image_size": 64}}, "not allowed"),
+        ({"backbone": {"name": "test_vit", "options": {"checkpoint_path": "x.bin"}}}, "checkpoint_path"),
+        ({"decoder": {"heads": 7}}, r"decoder\.heads"),
         ({"backbone": {"name": "resnet18", "image_size": 64}}, "resnet18"),
         ({"backbone": {"name": "test_vit", "image_size": 60}}, "60"),
         ({"backbone": {"name": "test_vit", "image_size": 64, "blocks": 99}}, "blocks"),

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 import yaml
 from tiny_pack import tiny_config, write_pack
 
-from faceperc.errors import DataError, UsageError
+from faceperc.config import FaceModelConfig
+from faceperc.errors import ConfigError, DataError, UsageError
 from faceperc.evaluate import main as evaluate
 from faceperc.export.cli import main as export
 from faceperc.model import FaceModel
@@ -67,10 +69,44 @@ def test_train_resume_export_evaluate(tmp_path: Path, pack: Path, capsys: pytest
     low, high = results["w300", "landmarks"]["interval"]
     assert 0 < low <= results["w300", "landmarks"]["metrics"]["NME %"] <= high
     assert "age: 20-39" in results["utkface", "age"]["groups"]
+    assert ("w300", "pose") not in results  # derived from the landmarks: nothing to measure by
+    assert "NaN" not in report.read_text()
     assert results["fasseg", "parsing"]["metrics"].keys() >= {"mean F1 %", "F1 nose %"}
     training = json.loads((tmp_path / "run/model/training.json").read_text())
     assert {source["name"] for source in training["data"]} >= {"w300", "fer2013"}
     assert "non-commercial" in training["licence"]
+
+
+class StopInTheMiddle(L.Callback):
+    """A cut in the second epoch."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: object) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_run_resumes_from_its_last_whole_epoch(tmp_path: Path, pack: Path) -> None:
+    path = recipe(tmp_path, pack)
+    config = yaml.safe_load(path.read_text())
+    config["trainer"] |= {"max_epochs": 2, "check_val_every_n_epoch": 2}  # no validation before the cut
+    config["data"]["workers"] = 1
+    whole = yaml.safe_dump(config)
+    config["trainer"]["callbacks"] += [{"class_path": f"{__name__}.StopInTheMiddle"}]
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        main([str(path)])
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+    path.write_text(whole)
+    assert main([str(path), "--ckpt_path", str(last)]) == 0
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+
+
+def test_configurations_come_with_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # no configs/ here
+    monkeypatch.delenv("FACEPERC_DATA", raising=False)
+    with pytest.raises(DataError, match="FACEPERC_DATA"):  # the recipe was found; only the data is missing
+        main(["configs/train/nano.yaml", "--trainer.accelerator", "cpu", "--trainer.logger", "false"])
 
 
 def test_starting_from_a_saved_model(tmp_path: Path, pack: Path) -> None:
@@ -89,6 +125,10 @@ def test_errors_name_the_cause(tmp_path: Path, pack: Path, capsys: pytest.Captur
         main([str(tmp_path / "nothing.yaml")])
     with pytest.raises(UsageError, match="configuration files first"):
         main([])
+    with pytest.raises(ConfigError, match="do not fit"):
+        other = FaceModel(FaceModelConfig.from_dict(tiny_config(decoder={"pixel_dim": 8, "heads": 4})))
+        options = ["--model.start_from", str(other.save(tmp_path / "other"))]
+        main([str(recipe(tmp_path, pack)), *options, "--data.sources", str(ROOT / "configs/data/pack.yaml")])
     path = recipe(tmp_path, pack)
     with pytest.raises(DataError, match="nowhere"):
         main([str(path), "--data.path", str(tmp_path / "nowhere")])

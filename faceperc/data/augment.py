@@ -21,7 +21,7 @@ class AugmentConfig:
     """Strength of the random views.
 
     Attributes:
-        rotation: half the views are turned by up to this many degrees, the others by a few.
+        rotation: half the views are turned by up to this many degrees, the others by a sixth of it.
         scale: the box grows or shrinks by up to this fraction.
         shift: the box moves by up to this fraction of its longer side.
         flip: probability of a mirror.
@@ -60,38 +60,33 @@ class Augment:
     def view(self, sample: Sample) -> View:
         """A random crop of the sample's face."""
         config, random = self.config, self.random
-        angle = random.normal(0, 6) if random.random() < 0.5 else random.uniform(-1, 1) * config.rotation
+        spread = random.uniform(-1, 1) if random.random() < 0.5 else random.normal(0, 1 / 6)
+        angle = spread * config.rotation
         base = FaceCrop.from_box(sample.box, self.rule, angle)
         grow = np.exp(random.uniform(-1, 1) * config.scale)
         shift = random.uniform(-1, 1, 2) * config.shift * base.side / self.rule.scale
         centre = (base.centre[0] + shift[0], base.centre[1] + shift[1])
         crop = FaceCrop(centre, base.side * grow, base.size, angle)
-        return View(crop, flip=bool(random.random() < config.flip))
+        tight = random.random() < config.tight
+        visible = _around(sample.box, random.uniform(0.0, 0.25, 4)) if tight else None
+        return View(crop, flip=bool(random.random() < config.flip), visible=visible)
 
     def pixels(self, sample: Sample, view: View) -> NDArray[np.uint8]:
         """(S, S, 3) uint8: the view's pixels, changed as a camera might."""
-        image = sample.image
         # Black outside the image, as at prediction, or any grey: what lies outside must not tell the source.
         fill = 0 if self.random.random() < 0.5 else int(self.random.integers(256))
-        if self.random.random() < self.config.tight:
-            image = _blank_around(image, sample.box, self.random.uniform(0.0, 0.25, 4), fill)
-        crop = view.pixels(image, fill)
+        crop = view.pixels(sample.image, fill)
         if self.photometric is None:
             return crop
         changed: NDArray[np.uint8] = self.photometric(image=crop)["image"]
         return changed
 
 
-def _blank_around(
-    image: NDArray[np.uint8], box: NDArray[np.float64], margin: NDArray[np.float64], fill: int
-) -> NDArray[np.uint8]:
-    """A copy that is blank but for the box, widened by ``margin`` of its sides (left, top, right, bottom)."""
+def _around(box: NDArray[np.float64], margin: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """The box, widened by ``margin`` of its sides (left, top, right, bottom), in whole pixels."""
     width, height = box[2] - box[0], box[3] - box[1]
-    x0, y0, x1, y1 = (box + margin * [-width, -height, width, height]).round().astype(int)
-    rows, columns = slice(max(0, y0), max(0, y1)), slice(max(0, x0), max(0, x1))
-    blank = np.full_like(image, fill)
-    blank[rows, columns] = image[rows, columns]
-    return blank
+    x0, y0, x1, y1 = (box + margin * [-width, -height, width, height]).round().astype(int).tolist()
+    return x0, y0, x1, y1
 
 
 def _photometric(strength: float, seed: int) -> A.Compose | None:

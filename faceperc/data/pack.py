@@ -39,7 +39,8 @@ def _landmark_sample(image: NDArray[np.uint8], points: NDArray[np.float64]) -> S
         "pose": pose_from_landmarks(points),
         "parsing": SetMask(parsing_from_landmarks(points, image.shape[:2]).astype(np.int16)),
     }
-    return Sample(image, box_from_landmarks(points), labels, trust={"pose": 0.5, "parsing": 0.5})
+    derived = {"pose": 0.5, "parsing": 0.5}
+    return Sample(image, box_from_landmarks(points), labels, trust=derived, derived=frozenset(derived))
 
 
 class W300(ParquetSource):
@@ -87,7 +88,7 @@ class CelebAHQ(ParquetSource):
             "pose": np.array([row["pose_yaw"], row["pose_pitch"], 0.0]),
             "parsing": _hair_mask(row),
         }
-        return Sample(image, box_from_detector(row["det_box"]), labels)
+        return Sample(image, box_from_detector(row["det_box"]), labels, trust={"pose": 0.5})
 
 
 class Figaro(ParquetSource):
@@ -128,7 +129,7 @@ class Fasseg(ParquetSource):
         labels: dict[str, Any] = {"parsing": SetMask(np.array(self.groups, np.int16)[ids], self.groups)}
         if row["yaw"] is not None:
             labels["pose"] = np.array([row["yaw"], np.nan, np.nan])
-        return Sample(image, box_from_detector(row["det_box"]), labels)
+        return Sample(image, box_from_detector(row["det_box"]), labels, trust={"pose": 0.5})
 
 
 class UTKFace(ParquetSource):

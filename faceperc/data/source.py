@@ -34,6 +34,7 @@ class Sample:
         box: (4,) x0, y0, x1, y1 of the face in image pixels, hairline to chin.
         labels: task -> label in image coordinates, in the form that the task's head takes.
         trust: task -> weight in (0, 1) of a label that is trusted less than a person's; 1 where absent.
+        derived: tasks whose labels were computed from other labels: to learn from, not to measure by.
         name: file and row, for messages.
         groups: whom the photograph shows, e.g. {"age": "20-39"}: for metrics by group, never a target.
     """
@@ -42,6 +43,7 @@ class Sample:
     box: NDArray[np.float64]
     labels: dict[str, Any]
     trust: dict[str, float] = field(default_factory=dict)
+    derived: frozenset[str] = frozenset()
     name: str = ""
     groups: dict[str, str] = field(default_factory=dict)
 

@@ -21,6 +21,8 @@ def photometric(rng: Rng, image: Image) -> Image:
         A new (H, W, 3) uint8 image.
     """
     image = _tone(rng, image)
+    if rng.random() < 0.10:
+        image = np.ascontiguousarray(image[..., rng.permutation(3)])  # strange light, false colours
     if rng.random() < 0.15:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < 0.15:

@@ -147,16 +147,21 @@ def _background(rng: Rng, pool: Pool, size: int, plain: float) -> Canvas:
     canvas = Canvas(_plain(rng, size), [])
     if rng.random() < plain:
         return canvas
-    return _cover(rng, canvas, pool.scene(rng), _log_uniform(rng, 1.0, 2.0))
+    return _cover(rng, canvas, pool.scene(rng), _log_uniform(rng, 1.0, 3.5))
 
 
 def _cover(rng: Rng, canvas: Canvas, photo: Photo, zoom: float) -> Canvas:
-    """Fill the canvas with a random part of a photograph; ``zoom`` 1 shows its whole shorter side."""
+    """Fill the canvas with a random part of a photograph; ``zoom`` 1 shows its whole shorter side.
+
+    There are few scenes, and a network learns them by heart: those without faces come in every orientation.
+    """
     size, extent = canvas.size, np.array(photo.size)
     scale = size / extent.min() * zoom
     free = np.maximum(0.0, extent * scale - size) / 2
     centre = (size - 1) / 2 + rng.uniform(-1, 1, 2) * free
-    matrix = _affine((extent - 1) / 2, scale, centre, 0.0, bool(rng.random() < 0.5))
+    turned = len(photo.targets) == 0 and rng.random() < 0.5
+    angle = float(rng.uniform(-180, 180)) if turned else 0.0
+    matrix = _affine((extent - 1) / 2, scale, centre, angle, bool(rng.random() < 0.5))
     paste(canvas, photo, matrix, (0, 0, size, size))
     return canvas
 
