@@ -155,7 +155,7 @@ def load_checkpoint(path: str | Path) -> FaceDetector:
 def main(args: list[str]) -> None:
     """Export a checkpoint; `--help` lists the options."""
     parser = argparse.ArgumentParser(prog="faceperc export-detector", description=__doc__)
-    parser.add_argument("checkpoint", help="Lightning checkpoint, e.g. runs/detector-nano/last.ckpt")
+    parser.add_argument("checkpoint", help="Lightning checkpoint, e.g. runs/detector-nano/best.ckpt")
     parser.add_argument("--out", default="faceperc/models/detector-nano.onnx", help="file to write")
     parser.add_argument("--name", default="detector-nano", help="name of the model")
     parser.add_argument("--score", type=float, default=0.5, help="recommended smallest score")
