@@ -30,7 +30,8 @@ TRAINING = {
     "train-detector": ("faceperc.detector.train", "Train a detector."),
     "eval": ("faceperc.evaluate", "Measure a model on labelled data."),
     "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
-    "export": ("faceperc.export.cli", "Write a checkpoint as an ONNX file."),
+    "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
+    "export-detector": ("faceperc.detector.export", "Write a detector's checkpoint as an ONNX file."),
 }
 
 MODEL_HELP = "A name from 'faceperc models', or an ONNX file."

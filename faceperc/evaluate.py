@@ -153,26 +153,44 @@ def _find(detector: FaceDetector, sample: Sample) -> np.ndarray | None:
     return boxes[best] if overlap[best] >= _SAME_FACE else None
 
 
-def show(results: Sequence[Result], title: str, groups: bool) -> None:
-    """Print the results as a table."""
+HEADINGS = ("set", "task", "faces", "main metric (95 % interval)", "others")
+
+
+def table_rows(results: Sequence[Result], groups: bool) -> list[tuple[str, ...]]:
+    """The results as text, a row each; with ``groups`` every result's subgroups below it."""
+    rows: list[tuple[str, ...]] = []
+    for result in results:
+        (main, value), *_ = result.metrics.items()
+        low, high = result.interval
+        figure = f"{main} {value:.2f} ({low:.2f}-{high:.2f})"
+        rows.append(
+            (result.source, result.task, str(result.count), figure, _listed(result.metrics, skip=main))
+        )
+        for name, metrics in result.groups.items() if groups else ():
+            rows.append(("", name, f"{metrics['faces']:.0f}", "", _listed(metrics, skip="faces")))
+    return rows
+
+
+def _listed(metrics: Mapping[str, float], skip: str) -> str:
+    known = {name: value for name, value in metrics.items() if name != skip and np.isfinite(value)}
+    return ", ".join(f"{name} {value:.2f}" for name, value in known.items())
+
+
+def show(rows: Sequence[tuple[str, ...]], title: str) -> None:
+    """Print the rows as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title)
-    for heading in ("set", "task", "faces", "main metric (95 % interval)", "others"):
-        table.add_column(heading, justify="right" if heading == "faces" else "left")
-    for result in results:
-        (main, value), *others = result.metrics.items()
-        low, high = result.interval
-        rest = ", ".join(f"{name} {number:.2f}" for name, number in others if np.isfinite(number))
-        table.add_row(
-            result.source, result.task, str(result.count), f"{main} {value:.2f} ({low:.2f}-{high:.2f})", rest
-        )
-        for name, metrics in result.groups.items() if groups else ():
-            count, *values = metrics.items()
-            text = ", ".join(f"{key} {number:.2f}" for key, number in values if np.isfinite(number))
-            table.add_row("", f"  {name}", f"{count[1]:.0f}", "", text)
+    table = Table(*HEADINGS, title=title)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
+
+
+def markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """The rows as a Markdown table, for the model card."""
+    lines: list[tuple[str, ...]] = [HEADINGS, ("---",) * len(HEADINGS), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _finite(value: Any) -> Any:
@@ -202,6 +220,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("--groups", action="store_true", help="print the subgroups too")
     parser.add_argument("--threads", type=int, help="threads of ONNX Runtime")
     parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--markdown", help="also write the table to this file, for the model card")
     options = parser.parse_args(args)
     model = OnnxModel(find_model(options.model), options.threads)
     detector = None
@@ -209,7 +228,10 @@ def main(args: list[str]) -> int:
         detector = FaceDetector(OnnxModel(find_model(options.detector), options.threads))
     sources = load_sources(options.sources)
     results = list(evaluate(model, sources, data_folder(options.data), detector, options.limit))
-    show(results, f"{model.metadata.name}, boxes from the {options.boxes}", options.groups)
+    rows = table_rows(results, options.groups)
+    show(rows, f"{model.metadata.name}, boxes from the {options.boxes}")
+    if options.markdown:
+        write_file(options.markdown, markdown(rows).encode())
     if options.json:
         document: dict[str, Any] = {
             "model": model.metadata.name,

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 import yaml
 from tiny_pack import tiny_config, write_pack
 
 from faceperc.config import FaceModelConfig
+from faceperc.data.source import load_sources
 from faceperc.errors import ConfigError, DataError, UsageError
+from faceperc.evaluate import evaluate as evaluate_all
 from faceperc.evaluate import main as evaluate
 from faceperc.export.cli import main as export
+from faceperc.export.onnx import export_onnx
 from faceperc.model import FaceModel
+from faceperc.runtime import OnnxModel
 from faceperc.train import main
 
 ROOT = Path(__file__).parents[1]
@@ -62,10 +67,14 @@ def test_train_resume_export_evaluate(tmp_path: Path, pack: Path, capsys: pytest
 
     out = tmp_path / "tiny.onnx"
     assert export([str(tmp_path / "run/model"), "-o", str(out)]) == 0
-    report = tmp_path / "report.json"
-    assert evaluate([str(out), "--data", str(pack), "--json", str(report), "--groups"]) == 0
+    report, card = tmp_path / "report.json", tmp_path / "card.md"
+    assert (
+        evaluate([str(out), "--data", str(pack), "--json", str(report), "--groups", "--markdown", str(card)])
+        == 0
+    )
     results = {(r["source"], r["task"]): r for r in json.loads(report.read_text())["results"]}
     assert results["w300", "landmarks"]["count"] == 6
+    assert "| w300 | landmarks | 6 | NME % " in card.read_text()
     low, high = results["w300", "landmarks"]["interval"]
     assert 0 < low <= results["w300", "landmarks"]["metrics"]["NME %"] <= high
     assert "age: 20-39" in results["utkface", "age"]["groups"]
@@ -75,6 +84,29 @@ def test_train_resume_export_evaluate(tmp_path: Path, pack: Path, capsys: pytest
     training = json.loads((tmp_path / "run/model/training.json").read_text())
     assert {source["name"] for source in training["data"]} >= {"w300", "fer2013"}
     assert "non-commercial" in training["licence"]
+
+
+class HalfBlind:
+    """Finds the labelled face of every other image it is shown, exactly."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.calls += 1
+        found = int(self.calls % 2)
+        return np.array([[20.0, 15.0, 75.0, 85.0]])[:found], np.array([0.9])[:found]
+
+
+def test_faces_that_the_detector_misses_count_as_failures(tmp_path: Path, pack: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.onnx"
+    export_onnx(FaceModel(FaceModelConfig.from_dict(tiny_config())), path)
+    sources = [source for source in load_sources() if source.name in ("w300", "utkface")]
+    results = {r.task: r for r in evaluate_all(OnnxModel(path), sources, pack, HalfBlind())}  # type: ignore[arg-type]
+    assert results["landmarks"].count == 6 and results["landmarks"].metrics["failure %"] >= 50
+    assert np.isfinite(results["landmarks"].metrics["NME %"])
+    assert results["age"].count == 3  # no answer is no error in years
 
 
 class StopInTheMiddle(L.Callback):

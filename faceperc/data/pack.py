@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc.crop import box_from_landmarks
+from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
 from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks
 from faceperc.data.source import ParquetSource, Sample, decode_labels
 from faceperc.heads.expression import EXPRESSIONS
@@ -21,16 +22,6 @@ _HAIR = class_set("hair")
 _AGE_BANDS = ((10, "0-9"), (20, "10-19"), (40, "20-39"), (60, "40-59"), (200, "60+"))
 _UTKFACE_GROUPS = ("White", "Black", "Asian", "Indian", "other")
 _MALE = 20  # index of "Male" among CelebA's attributes
-
-
-def box_from_detector(box: list[float]) -> NDArray[np.float64]:
-    """(4,) YuNet's box in our convention (hairline to chin).
-
-    YuNet draws 7 % narrower and 6 % higher boxes, by the medians over the 2,870 faces that have both.
-    """
-    x0, y0, x1, y1 = box
-    width, height = (x1 - x0) / 0.93, (y1 - y0) / 1.058
-    return np.array([x0 - 0.035 * width, y0 + 0.074 * height, x1 + 0.035 * width, y1 + 0.016 * height])
 
 
 def _landmark_sample(image: NDArray[np.uint8], points: NDArray[np.float64]) -> Sample:
@@ -64,9 +55,7 @@ class Ytf68(ParquetSource):
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
-        points = np.reshape(row["landmarks"], (68, 2))
-        ocular = np.hypot(*(points[45] - points[36]))
-        return _landmark_sample(image, points - np.array([0.028, 0.012]) * ocular)
+        return _landmark_sample(image, corrected_ytf_landmarks(row["landmarks"]))
 
 
 class CelebAHQ(ParquetSource):
@@ -88,7 +77,7 @@ class CelebAHQ(ParquetSource):
             "pose": np.array([row["pose_yaw"], row["pose_pitch"], 0.0]),
             "parsing": _hair_mask(row),
         }
-        return Sample(image, box_from_detector(row["det_box"]), labels, trust={"pose": 0.5})
+        return Sample(image, box_from_yunet(row["det_box"]), labels, trust={"pose": 0.5})
 
 
 class Figaro(ParquetSource):
@@ -102,7 +91,7 @@ class Figaro(ParquetSource):
         """See ParquetSource.sample."""
         if row["det_box"] is None:
             return None
-        return Sample(image, box_from_detector(row["det_box"]), {"parsing": _hair_mask(row)})
+        return Sample(image, box_from_yunet(row["det_box"]), {"parsing": _hair_mask(row)})
 
 
 class Fasseg(ParquetSource):
@@ -129,7 +118,7 @@ class Fasseg(ParquetSource):
         labels: dict[str, Any] = {"parsing": SetMask(np.array(self.groups, np.int16)[ids], self.groups)}
         if row["yaw"] is not None:
             labels["pose"] = np.array([row["yaw"], np.nan, np.nan])
-        return Sample(image, box_from_detector(row["det_box"]), labels, trust={"pose": 0.5})
+        return Sample(image, box_from_yunet(row["det_box"]), labels, trust={"pose": 0.5})
 
 
 class UTKFace(ParquetSource):
@@ -144,7 +133,7 @@ class UTKFace(ParquetSource):
         height, width = image.shape[:2]
         box = np.array([0.07, 0.05, 0.93, 0.98]) * [width, height, width, height]
         if row["det_box"] is not None:
-            box = box_from_detector(row["det_box"])
+            box = box_from_yunet(row["det_box"])
         gender = 1 - int(row["gender"])  # UTKFace: 0 is male
         labels = {"age": float(row["age"]), "gender": gender}
         groups = {
@@ -165,7 +154,7 @@ class Muxspace(ParquetSource):
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
         labels = {"expression": EXPRESSIONS.index(row["expression"])}
-        return Sample(image, box_from_detector(row["det_box"]), labels, trust={"expression": 0.5})
+        return Sample(image, box_from_yunet(row["det_box"]), labels, trust={"expression": 0.5})
 
 
 class Fer2013(ParquetSource):

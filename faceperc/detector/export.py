@@ -12,6 +12,7 @@ import io
 import json
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -146,8 +147,8 @@ def load_checkpoint(path: str | Path) -> FaceDetector:
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such checkpoint; train one with 'faceperc train-detector'")
     try:
-        module = DetectorModule.load_from_checkpoint(path, map_location="cpu")
-    except (KeyError, RuntimeError, TypeError) as error:
+        module = DetectorModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except (KeyError, RuntimeError, TypeError, UnpicklingError) as error:
         raise ModelError(f"{path}: is not a checkpoint of the detector: {error}") from error
     return module.model.eval()
 

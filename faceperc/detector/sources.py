@@ -7,7 +7,6 @@ has no landmarks, YuNet's box (Wu et al., MIR 2023) serves as a pseudo-label aft
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
 from faceperc.crop import box_from_landmarks
+from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
+from faceperc.data.source import data_folder
 from faceperc.detector.loss import DOUBT, FACE, IGNORE
 from faceperc.errors import DataError
 
@@ -38,9 +39,6 @@ LICENCES = {
     "scenes": "ImageNet sample images; research",
 }
 
-# Median of (landmark box - YuNet box) / (w, h, w, h) over ytf68/train, made symmetric in x:
-# `python -m faceperc.detector.sources` measures it again.
-YUNET_TO_BOX = np.array([-0.038, 0.066, 0.038, 0.010])
 YUNET_SURE = 0.85  # above this score nearly all proposals in scenes without animals were faces (looked at)
 FIRST_NON_ANIMAL = "n02500000"  # ImageNet ids below are animals, but for one fish held by an angler
 # Scenes (one per ImageNet id) without a face where YuNet proposes one, looked at: hard negatives.
@@ -86,37 +84,10 @@ def load_photos(root: str | Path | None, source: str, split: str) -> list[Photo]
     Raises:
         DataError: if the file is missing or is not the pack's.
     """
-    path = data_root(root) / source / f"{split}.parquet"
+    path = data_folder(root) / source / f"{split}.parquet"
     if not path.is_file():
         raise DataError(f"{path} is missing: the detector needs this file of the face data pack")
     return [photo for row in _rows(path) if (photo := _photo(source, row)) is not None]
-
-
-def data_root(root: str | Path | None) -> Path:
-    """The pack's folder: the argument, or FACEPERC_DATA.
-
-    Raises:
-        DataError: if neither names an existing folder.
-    """
-    folder = root or os.environ.get("FACEPERC_DATA")
-    if not folder:
-        raise DataError("no data folder: set the environment variable FACEPERC_DATA or `data.root`")
-    if not Path(folder).is_dir():
-        raise DataError(f"the data folder {folder} does not exist (FACEPERC_DATA or `data.root`)")
-    return Path(folder)
-
-
-def box_from_yunet(boxes: ArrayLike) -> Array:
-    """(..., 4) YuNet boxes -> (..., 4) boxes in the landmark convention."""
-    array = np.asarray(boxes, dtype=np.float64)
-    size = array[..., 2:] - array[..., :2]
-    return array + YUNET_TO_BOX * np.concatenate([size, size], axis=-1)
-
-
-def corrected_ytf_landmarks(points: ArrayLike) -> Array:
-    """(68, 2) points of ytf68 without their systematic shift (see the pack's README)."""
-    array = np.asarray(points, dtype=np.float64).reshape(68, 2)
-    return array - np.array([0.028, 0.012]) * np.linalg.norm(array[36] - array[45])
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -210,7 +181,7 @@ _READERS: dict[str, Callable[[Row], NDArray[np.float32] | None]] = {
 def _measure_yunet(root: str | Path | None = None) -> Array:
     """(4,) median of (landmark box - YuNet box) / (w, h, w, h) over ytf68/train."""
     offsets = []
-    for row in _rows(data_root(root) / "ytf68" / "train.parquet"):
+    for row in _rows(data_folder(root) / "ytf68" / "train.parquet"):
         if row["det_nme"] is not None and row["det_nme"] < 0.1:
             yunet = np.asarray(row["det_box"])
             size = yunet[2:] - yunet[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import nms  # type: ignore[import-untyped]
 
+from faceperc.config import find_config
 from faceperc.detector.data import Batch, DetectorData
 from faceperc.detector.loss import detection_loss
 from faceperc.detector.metrics import Matches, average_precision, false_positives, judge, recall, score_at
@@ -129,10 +131,12 @@ def main(args: list[str]) -> None:
 
     Resume with `--ckpt_path runs/.../last.ckpt`.
     """
-    config = ["--config", args[0]] if args and not args[0].startswith("-") else []
+    config = ["--config", str(find_config(args[0]))] if args and not args[0].startswith("-") else []
     rest = args[1:] if config else args
     torch.set_float32_matmul_precision("high")
-    arguments: Any = ["fit", *config, *rest]
+    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+    # a checkpoint is only tensors and numbers: never unpickle anything else
+    arguments: Any = ["fit", *config, "--weights_only", "true", *rest]
     LightningCLI(DetectorModule, DetectorData, args=arguments, save_config_kwargs={"overwrite": True})
 
 
