@@ -357,7 +357,7 @@ class Scalar(Kind):
 
     def summary(self) -> str:
         """E.g. ``31 years`` or ``31 ± 4 years``."""
-        digits = 0 if abs(self.value) >= 10 else 2
+        digits = 0 if max(abs(self.value) / 10, self.std or 0) >= 1 else 2
         spread = "" if self.std is None else f" ± {self.std:.{digits}f}"
         return f"{self.value:.{digits}f}{spread} {self.unit or ''}".rstrip()
 
