@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
-from faceperc.errors import ModelError
 from faceperc.export.onnx import export_onnx
-from faceperc.model import FaceModel
+from faceperc.model import FaceModel, read_training
 
 
 def main(args: list[str]) -> int:
@@ -34,19 +31,3 @@ def main(args: list[str]) -> int:
         print(f"{name:28} {difference:.1e} from torch")
     print(f"{options.out}: {Path(options.out).stat().st_size / 2**20:.1f} MiB")
     return 0
-
-
-def read_training(folder: str) -> dict[str, Any]:
-    """What the training wrote about its data and licence, `training.json`; empty if there is none.
-
-    Raises:
-        ModelError: if the file is damaged.
-    """
-    path = Path(folder, "training.json")
-    if not path.is_file():
-        return {}
-    try:
-        document: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise ModelError(f"{path}: not readable ({error})") from error
-    return document

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -136,6 +137,22 @@ class FaceModel(nn.Module):
         except RuntimeError as error:
             raise ModelError(f"{source}: the weights do not fit config.json ({error})") from error
         return model.eval()
+
+
+def read_training(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the training wrote about its data and licence, `training.json`; empty if there is none.
+
+    Raises:
+        ModelError: if the file is damaged.
+    """
+    path = Path(folder, "training.json")
+    if not path.is_file():
+        return {}
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise ModelError(f"{path}: not readable ({error})") from error
+    return document
 
 
 def masked_losses(

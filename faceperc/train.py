@@ -23,7 +23,7 @@ from faceperc.config import FaceModelConfig, find_config
 from faceperc.data.module import FaceData
 from faceperc.errors import ConfigError, UsageError
 from faceperc.head import Batch
-from faceperc.model import FaceModel, masked_losses
+from faceperc.model import FaceModel, masked_losses, read_training
 
 
 @dataclass
@@ -62,6 +62,7 @@ class FaceTraining(L.LightningModule):
         self.model = FaceModel(network)
         self.optimiser = optimiser or OptimiserConfig()
         self.compile_model = compile
+        self.start_from = start_from
         if start_from is not None:
             self._start_from(FaceModel.load(start_from))
         self._statistics: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -155,16 +156,24 @@ class SaveModel(L.Callback):
         assert isinstance(pl_module, FaceTraining)
         if trainer.is_global_zero:
             folder = pl_module.model.save(Path(trainer.default_root_dir) / self.folder)
-            write_file(folder / "training.json", json.dumps(self._training(trainer), indent=2).encode())
+            document = {"data": _sources(trainer, pl_module), "licence": self.licence}
+            write_file(folder / "training.json", json.dumps(document, indent=2).encode())
 
-    def _training(self, trainer: L.Trainer) -> dict[str, Any]:
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        sources = [
-            {"name": source.name, "origin": source.origin, "licence": source.licence}
-            for source in data.sources
-            if "train" in source.splits and source.weight > 0
-        ]
-        return {"data": sources, "licence": self.licence}
+
+def _sources(trainer: L.Trainer, module: FaceTraining) -> list[dict[str, str]]:
+    """What the weights learned from: this run's sources, and those of the model that it started from."""
+    sources = {}
+    if module.start_from is not None:
+        sources = {source["name"]: source for source in read_training(module.start_from).get("data", [])}
+    backbone = module.model.config.backbone
+    if backbone.pretrained:
+        licence = str(module.model.backbone.vit.default_cfg.get("license") or "not stated")
+        sources[backbone.name] = {"name": backbone.name, "origin": "weights of timm", "licence": licence}
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    for each in data.sources:
+        if "train" in each.splits and each.weight > 0:
+            sources[each.name] = {"name": each.name, "origin": each.origin, "licence": each.licence}
+    return list(sources.values())
 
 
 class PrintMetrics(L.Callback):

@@ -145,8 +145,12 @@ def test_starting_from_a_saved_model(tmp_path: Path, pack: Path) -> None:
     path = recipe(tmp_path, pack)
     assert main([str(path)]) == 0
     start = FaceModel.load(tmp_path / "run/model")
+    learned = {"data": [{"name": "elsewhere", "origin": "?", "licence": "secret"}], "licence": "?"}
+    (tmp_path / "run/model/training.json").write_text(json.dumps(learned))
     options = ["--model.start_from", str(tmp_path / "run/model"), "--model.optimiser.lr", "0.0"]
     assert main([str(path), *options, "--trainer.default_root_dir", str(tmp_path / "second")]) == 0
+    training = json.loads((tmp_path / "second/model/training.json").read_text())
+    assert {"elsewhere", "w300"} <= {source["name"] for source in training["data"]}  # nothing is forgotten
     again = FaceModel.load(tmp_path / "second/model")
     for (name, before), after in zip(start.named_parameters(), again.parameters(), strict=True):
         assert torch.equal(before, after), name
