@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
 from faceperc.export.onnx import export_onnx
@@ -23,7 +24,10 @@ def main(args: list[str]) -> int:
     parser.add_argument("model", help="folder with model.safetensors and config.json")
     parser.add_argument("-o", "--out", required=True, help="file to write")
     parser.add_argument("--tasks", help="only these tasks, separated by commas")
+    parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
     options = parser.parse_args(args)
+    for module in options.modules:
+        import_module(module)
     tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
     model = FaceModel.load(options.model)
     differences = export_onnx(model, options.out, tasks, read_training(options.model))

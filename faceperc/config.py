@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -126,9 +127,17 @@ def instantiate(config: HeadConfig, base: type[T], where: str) -> T:
         where: dotted key, for the message.
 
     Raises:
-        ConfigError: if the class does not exist, is no ``base`` or does not take the arguments.
+        ConfigError: if the class does not exist, is no ``base``, does not take the arguments, or lies in a
+            module that is neither faceperc's nor imported yet.
     """
     module_name, _, class_name = config.head.rpartition(".")
+    # a configuration may come with somebody's model file, which must not run code of its own choice
+    if module_name not in sys.modules and not module_name.startswith("faceperc.heads."):
+        module = module_name or "its module"
+        raise ConfigError(
+            f"{where}.head: {config.head!r} is no head of faceperc; import {module} first "
+            "(on the command line: --import MODULE)"
+        )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,10 @@ def main(args: list[str]) -> int:
     parser.add_argument("--threads", type=int, help="threads of ONNX Runtime")
     parser.add_argument("--json", help="also write the figures to this file")
     parser.add_argument("--markdown", help="also write the table to this file, for the model card")
+    parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
     options = parser.parse_args(args)
+    for module in options.modules:
+        import_module(module)
     model = OnnxModel(find_model(options.model), options.threads)
     detector = None
     if options.boxes == "detector":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,9 @@ class FaceTraining(L.LightningModule):
         start_from: str | None = None,
     ) -> None:
         super().__init__()
+        for spec in network.heads.values():  # the user's own recipe may name the user's own heads
+            with suppress(ImportError, ValueError):  # FaceModel says what is wrong with it
+                import_module(spec.head.rpartition(".")[0])
         self.model = FaceModel(network)
         self.optimiser = optimiser or OptimiserConfig()
         self.compile_model = compile

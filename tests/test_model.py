@@ -116,6 +116,7 @@ def test_damaged_models_are_refused(tmp_path: Path) -> None:
         ({"heads": {}}, "heads"),
         ({"heads": {"pose": {"head": "faceperc.heads.pose.Nose"}}}, r"heads\.pose\.head.*Nose"),
         ({"heads": {"pose": {"head": "pathlib.Path"}}}, "is not a Head"),
+        ({"heads": {"pose": {"head": "antigravity.Fly"}}}, "import antigravity first"),
         ({"heads": {"pose": {"head": "faceperc.heads.pose.Pose", "options": {"wait": 1}}}}, "weight"),
     ],
 )
