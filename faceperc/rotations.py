@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -41,11 +41,6 @@ def angles_from_matrix(matrix: Tensor) -> Tensor:
     pitch = torch.atan2(sign * r12, sign * r22)
     roll = torch.atan2(sign * matrix[:, 0, 1], sign * matrix[:, 0, 0])
     return torch.stack([yaw, pitch, roll], dim=1)
-
-
-def wrap_degrees(angle: ArrayLike) -> NDArray[np.float64]:
-    """Angles in degrees -> the same angles in [-180, 180)."""
-    return (np.asarray(angle, dtype=np.float64) + 180.0) % 360.0 - 180.0
 
 
 def matrix_from_6d(vectors: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from faceperc.crop import FaceCrop
 from faceperc.errors import UsageError
 from faceperc.export.cli import main
 from faceperc.export.onnx import TOLERANCE, compare, export_onnx
+from faceperc.head import KIND_FIELDS
+from faceperc.kinds import KINDS
 from faceperc.model import FaceModel
 from faceperc.runtime import OnnxModel
 
@@ -68,6 +70,11 @@ def test_subset_is_smaller_and_answers_the_same(model: FaceModel, exported: Path
     assert set(part) == {"pose.matrix", "age.value", "age.distribution"}
     for name, value in part.items():
         np.testing.assert_allclose(value, whole[name], atol=1e-5)
+
+
+def test_both_halves_mean_the_same_by_a_kind() -> None:
+    # the halves share no code, so each states the contract's fields; here they meet
+    assert {name: dict(kind.fields) for name, kind in KINDS.items()} == KIND_FIELDS
 
 
 def test_unknown_task_is_named(model: FaceModel, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -99,7 +99,7 @@ class ParquetSource(ABC):
         """
         path = folder / self.name / f"{split}.parquet"
         samples = []
-        for index, row in enumerate(_rows(path)):
+        for index, row in enumerate(read_rows(path)):
             if limit is not None and index >= limit:
                 break
             where = f"{path} row {index}"
@@ -157,12 +157,22 @@ def decode_labels(data: bytes, where: str) -> NDArray[np.uint8]:
         raise DataError(f"{where}: the mask cannot be decoded ({error})") from error
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a parquet file, a few hundred in memory at a time.
+
+    Args:
+        path: the file.
+        columns: read only those of these columns that the file has; all by default.
+
+    Raises:
+        DataError: if the file is missing or is no parquet file.
+    """
     if not path.is_file():
         raise DataError(f"{path}: missing; the data folder needs this file (see the configuration's sources)")
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=256):
+            names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+            for batch in file.iter_batches(batch_size=256, columns=names):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable parquet file ({error})") from error
+        raise DataError(f"{path}: cannot be read, not a readable parquet file ({error})") from error

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc._files import write_file
 from faceperc.detect import FaceDetector
 from faceperc.detector.metrics import (
     Matches,
@@ -196,7 +197,7 @@ def main(args: list[str]) -> None:
         return
     show(reports, f"{Path(options.model).name}: recall at IoU 0.5 and score {detector.min_score:.2f}")
     if options.json:
-        Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
+        write_file(options.json, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def _number(value: float) -> float | None:

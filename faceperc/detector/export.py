@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from faceperc._files import write_file
 from faceperc.detector.model import STRIDES, FaceDetector
 from faceperc.detector.mosaic import MIN_FACE
 from faceperc.detector.sources import LICENCES
@@ -73,10 +73,7 @@ def export_detector(
     onnx.checker.check_model(proto)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(proto.SerializeToString())
-    os.replace(temporary, path)
-    return path
+    return write_file(path, proto.SerializeToString())
 
 
 def _graph(model: FaceDetector) -> Any:

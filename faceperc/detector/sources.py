@@ -7,19 +7,18 @@ has no landmarks, YuNet's box (Wu et al., MIR 2023) serves as a pseudo-label aft
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
 from faceperc.crop import box_from_landmarks
 from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
-from faceperc.data.source import data_folder
+from faceperc.data.source import data_folder, read_rows
 from faceperc.detector.loss import DOUBT, FACE, IGNORE
 from faceperc.errors import DataError
 
@@ -39,6 +38,7 @@ LICENCES = {
     "scenes": "ImageNet sample images; research",
 }
 
+_COLUMNS = {"image", "width", "height", "landmarks", "det_box", "det_score", "det_nme", "boxes", "scores"}
 YUNET_SURE = 0.85  # above this score nearly all proposals in scenes without animals were faces (looked at)
 FIRST_NON_ANIMAL = "n02500000"  # ImageNet ids below are animals, but for one fish held by an angler
 # Scenes (one per ImageNet id) without a face where YuNet proposes one, looked at: hard negatives.
@@ -87,18 +87,7 @@ def load_photos(root: str | Path | None, source: str, split: str) -> list[Photo]
     path = data_folder(root) / source / f"{split}.parquet"
     if not path.is_file():
         raise DataError(f"{path} is missing: the detector needs this file of the face data pack")
-    return [photo for row in _rows(path) if (photo := _photo(source, row)) is not None]
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    wanted = {"image", "width", "height", "landmarks", "det_box", "det_score", "det_nme", "boxes", "scores"}
-    try:
-        file = pq.ParquetFile(path)
-        columns = [name for name in file.schema_arrow.names if name in wanted]
-        for batch in file.iter_batches(batch_size=256, columns=columns):
-            yield from batch.to_pylist()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+    return [photo for row in read_rows(path, _COLUMNS) if (photo := _photo(source, row)) is not None]
 
 
 def _photo(source: str, row: Row) -> Photo | None:
@@ -181,7 +170,7 @@ _READERS: dict[str, Callable[[Row], NDArray[np.float32] | None]] = {
 def _measure_yunet(root: str | Path | None = None) -> Array:
     """(4,) median of (landmark box - YuNet box) / (w, h, w, h) over ytf68/train."""
     offsets = []
-    for row in _rows(data_folder(root) / "ytf68" / "train.parquet"):
+    for row in read_rows(data_folder(root) / "ytf68" / "train.parquet", _COLUMNS):
         if row["det_nme"] is not None and row["det_nme"] < 0.1:
             yunet = np.asarray(row["det_box"])
             size = yunet[2:] - yunet[:2]
