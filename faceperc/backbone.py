@@ -110,6 +110,8 @@ class Backbone(nn.Module):
             raise ConfigError(
                 f"backbone.blocks: {config.name!r} has {depth} blocks; asked for {config.blocks}"
             )
+        # the depths have norms of their own in the decoder; parameters without a gradient would stop DDP
+        self.vit.prune_intermediate_layers([depth - 1], prune_norm=True)
         self.indices = [(i + 1) * depth // config.blocks - 1 for i in range(config.blocks)]
         self.dim: int = self.vit.embed_dim
         ratio = self.vit.patch_embed.feat_ratio()

@@ -156,7 +156,11 @@ def read_training(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def masked_losses(
-    model: FaceModel, raw: Outputs, targets: Outputs, valid: dict[str, Tensor]
+    model: FaceModel,
+    raw: Outputs,
+    targets: Outputs,
+    valid: dict[str, Tensor],
+    totals: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Each task's loss over the samples that carry its label, weighted by how far the label is trusted.
 
@@ -165,6 +169,7 @@ def masked_losses(
         raw: outputs of ``model.forward``.
         targets: task -> target name -> (N, ...).
         valid: task -> (N,) weights in [0, 1]; 0 masks the sample.
+        totals: task -> what the weighted sum is divided by; the sum of ``valid`` by default.
 
     Returns:
         task -> scalar. A task of which no sample carries a label has loss 0, still joined to the graph.
@@ -175,5 +180,6 @@ def masked_losses(
         per_sample = model.head(task).loss(raw[task], target)
         # a masked sample's target is all zeros: see Head.loss
         kept = torch.where(weight > 0, per_sample, torch.zeros_like(per_sample))
-        losses[task] = (kept * weight).sum() / weight.sum().clamp_min(1.0)
+        total = weight.sum().clamp_min(1.0) if totals is None else totals[task]
+        losses[task] = (kept * weight).sum() / total
     return losses

@@ -86,12 +86,21 @@ class FaceTraining(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of all tasks' losses."""
         raw = self.model(batch.crops)
-        losses = masked_losses(self.model, raw, batch.targets, batch.valid)
+        losses = masked_losses(self.model, raw, batch.targets, batch.valid, self._label_totals(batch))
         total = sum((self.model.head(task).weight * loss for task, loss in losses.items()), torch.zeros(()))
         size = len(batch.crops)
         self.log("loss", total, prog_bar=True, batch_size=size)
         self.log_dict({f"train/{task}": loss.detach() for task, loss in losses.items()}, batch_size=size)
         return total
+
+    def _label_totals(self, batch: Batch) -> dict[str, Tensor]:
+        """Labels of each task in the step's whole batch, per process: the mean of all processes' gradients is
+        then that of one process with the whole batch, however the labels fell."""
+        totals = torch.stack([valid.sum() for valid in batch.valid.values()])
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(totals)
+        shares = totals.clamp_min(1.0) / self.trainer.world_size
+        return dict(zip(batch.valid, shares.unbind(), strict=True))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Collect each task's statistics over the samples that carry its label."""
@@ -110,13 +119,24 @@ class FaceTraining(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics as `source/task/metric`."""
-        for (source, task), rows in self._statistics.items():
+        for (source, task), rows in self._all_statistics().items():
             metrics = self.model.head(task).summarise(np.concatenate(rows))
             finite = {
                 f"{source}/{task}/{name}": value for name, value in metrics.items() if np.isfinite(value)
             }
             self.log_dict(finite)
         self._statistics.clear()
+
+    def _all_statistics(self) -> dict[tuple[str, str], list[np.ndarray]]:
+        """The statistics of all processes."""
+        if self.trainer.world_size == 1:
+            return self._statistics
+        parts: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(parts, self._statistics)
+        return {
+            key: [rows for part in parts for rows in part.get(key, [])]
+            for key in sorted({key for part in parts for key in part})
+        }
 
     def configure_optimizers(self) -> Any:
         """AdamW and one warm-up/cosine cycle over all steps."""
@@ -218,6 +238,8 @@ def main(args: list[str]) -> int:
         FaceData,
         args=command,
         save_config_kwargs={"overwrite": True},
+        # FaceData deals the samples out itself
+        trainer_defaults={"use_distributed_sampler": False},
         parser_kwargs={"fit": {"default_env": False}},
     )
     return 0

@@ -83,12 +83,24 @@ class MixSampler(Sampler[int]):
         weights: relative share of each source.
         length: samples per epoch.
         seed: the order depends on it and on the epoch only, so that a resumed run goes on as it would have.
+        rank: number of this process; every process takes its own part of each step's batch.
+        world: number of processes.
     """
 
-    def __init__(self, sizes: Sequence[int], weights: Sequence[float], length: int, seed: int) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        length: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self.sizes = list(sizes)
         self.length = length
         self.seed = seed
+        self.rank = rank
+        self.world = world
         self.epoch = 0
         shares = np.asarray(weights, dtype=np.float64) * (np.asarray(sizes) > 0)
         edges = np.round(np.cumsum(shares) / shares.sum() * length).astype(int)
@@ -99,7 +111,7 @@ class MixSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.world
 
     def __iter__(self) -> Iterator[int]:
         chosen, offset = [], 0
@@ -109,7 +121,7 @@ class MixSampler(Sampler[int]):
             offset += size
         order = np.concatenate(chosen)
         np.random.default_rng((self.seed, self.epoch)).shuffle(order)
-        return iter(order.tolist())
+        return iter(order[self.rank :: self.world][: len(self)].tolist())
 
     def _turns(self, source: int, size: int, count: int) -> np.ndarray:
         """The next ``count`` places of an endless walk over the source that visits all before it repeats."""

@@ -20,7 +20,7 @@ class FaceData(L.LightningDataModule):
     Args:
         sources: where the samples come from; each has a weight in the mix.
         path: folder of the parquet pack; the environment variable FACEPERC_DATA where None.
-        batch_size: samples per step.
+        batch_size: samples per step, of all processes together.
         epoch_size: samples per epoch.
         augment: strength of the random views.
         workers: loader processes; with 0 the trainer's process loads.
@@ -81,32 +81,51 @@ class FaceData(L.LightningDataModule):
         """The mix."""
         heads = {task: self.model.head(task) for task in self.model.tasks}
         rule = self.model.config.crop_rule
-        augment = Augment(self.augment, rule, self.seed)
+        augment = Augment(self.augment, rule, self.seed + self.rank)
         sampler = MixSampler(
             [len(samples) for samples in self._train],
             [source.weight for source in self.sources],
             self.epoch_size,
             self.seed,
+            self.rank,
+            self.world,
         )
         return DataLoader(
             FaceDataset(self._train, heads, rule, augment),
-            self.batch_size,
+            self.batch_size // self.world,
             sampler=sampler,
             drop_last=True,
             collate_fn=Collate(heads),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            worker_init_fn=partial(_seed_worker, seed=self.seed),
+            worker_init_fn=partial(_seed_worker, seed=self.seed * 1000 + self.rank * 100),
         )
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        """One loader per source that has a validation split, in the order of ``val_names``."""
+        """One loader per source that has a validation split, in the order of ``val_names``.
+
+        With several processes each gets its part of the samples.
+        """
         heads = {task: self.model.head(task) for task in self.model.tasks}
         rule = self.model.config.crop_rule
         return [
-            DataLoader(FaceDataset([samples], heads, rule, None), self.batch_size, collate_fn=Collate(heads))
+            DataLoader(
+                FaceDataset([samples[self.rank :: self.world]], heads, rule, None),
+                self.batch_size // self.world,
+                collate_fn=Collate(heads),
+            )
             for samples in self._val.values()
         ]
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+        return self.trainer.world_size if self.trainer else 1
 
     @property
     def val_names(self) -> list[str]:
@@ -122,4 +141,4 @@ def _seed_worker(worker: int, seed: int) -> None:
     assert info is not None and isinstance(info.dataset, FaceDataset)
     dataset = info.dataset
     assert dataset.augment is not None
-    dataset.augment = Augment(dataset.augment.config, dataset.rule, seed * 1000 + worker + 1)
+    dataset.augment = Augment(dataset.augment.config, dataset.rule, seed + worker + 1)
