@@ -6,12 +6,15 @@ NeurIPS 2021: it costs nothing on a CPU and lets a small ViT learn from few phot
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import timm
 import torch
 from timm.layers import set_fused_attn
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from faceperc.errors import ConfigError
@@ -139,6 +142,18 @@ class Backbone(nn.Module):
             if positions.shape[1:] >= codes.shape:
                 with torch.no_grad():
                     positions[0, -len(codes) :] = 0.5 * codes
+
+    def depths(self, prefix: str) -> Callable[[str], float]:
+        """A function from a parameter's name to its depth: 0 is the stem, then come the blocks.
+
+        Parameters that are not the ViT's lie behind all of its layers, at infinity.
+
+        Args:
+            prefix: of this backbone's parameters in the names.
+        """
+        layers = group_parameters(self.vit, self.vit.group_matcher(), reverse=True)
+        depths = {f"{prefix}vit.{name}": float(depth) for name, depth in layers.items()}
+        return lambda name: depths.get(name, math.inf)
 
     def normalise(self, crops: Tensor) -> Tensor:
         """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float, normalised as the timm model wants it."""

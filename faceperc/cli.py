@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 # Commands of the training half. They are imported when they are called, and read their own arguments.
 TRAINING = {
     "train": ("faceperc.train", "Train a model."),
+    "pretrain": ("faceperc.pretrain", "Pretrain a model's backbone without labels."),
     "train-detector": ("faceperc.detector.train", "Train a detector."),
-    "eval": ("faceperc.evaluate", "Measure a model on labelled data."),
+    "eval": ("faceperc.evaluate.cli", "Measure a model on labelled data."),
+    "compare": ("faceperc.evaluate.compare", "Show by how much two models differ on the same faces."),
     "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
+    "bench": ("faceperc.bench", "Time the stages of training."),
     "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
+    "data": ("faceperc.data.cli", "Check, look at and prepare a data set."),
     "export-detector": ("faceperc.detector.export", "Write a detector's checkpoint as an ONNX file."),
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,7 @@ from PIL import Image
 from faceperc.errors import UsageError
 
 Array = NDArray[np.float64]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -116,34 +118,46 @@ class FaceCrop:
         x, y = self.centre
         return np.array([x - half, y - half, x + half, y + half])
 
-    def warp(self, image: NDArray[np.uint8], fill: int = 0) -> NDArray[np.uint8]:
+    def warp(self, image: NDArray[np.uint8], fill: int = 0, bend: Array | None = None) -> NDArray[np.uint8]:
         """Resample the region, bilinearly; large regions are area-averaged first, so nothing aliases.
 
         Args:
             image: (H, W, 3) or (H, W) uint8.
             fill: value of crop pixels that lie outside the image.
+            bend: (3, 3) homography that moves the crop's pixels, in the same resampling.
 
         Returns:
             (size, size, 3) or (size, size) uint8.
         """
-        picture, matrix = _shrink_for(Image.fromarray(image), self)
-        crop = _transform(picture, matrix, self.size, Image.Resampling.BILINEAR, fill)
-        return np.array(crop)
+        factor = max(1, int(self.side / self.size))
+        part, offset = _part_for(image, self, factor, bend)
+        picture = Image.fromarray(part)
+        matrix = np.column_stack([self.inverse_matrix[:, :2], self.inverse_matrix[:, 2] - offset])
+        if factor > 1:
+            picture = picture.reduce(factor)
+            # pixel i of the small picture covers the part's pixels i * factor ... i * factor + factor - 1
+            matrix = np.column_stack([matrix[:, :2], matrix[:, 2] - (factor - 1) / 2]) / factor
+        return np.array(_transform(picture, matrix, self.size, Image.Resampling.BILINEAR, fill, bend))
 
-    def warp_labels(self, labels: NDArray[np.generic], size: int, fill: int = 0) -> NDArray[np.int32]:
+    def warp_labels(
+        self, labels: NDArray[np.generic], size: int, fill: int = 0, bend: Array | None = None
+    ) -> NDArray[np.int32]:
         """Resample an integer label map of the image by nearest neighbour.
 
         Args:
             labels: (H, W) integers of the image.
             size: side of the result, which covers the same region as the crop; may differ from ``self.size``.
             fill: label of pixels that lie outside the image.
+            bend: (3, 3) homography that moves the pixels of a crop of this size.
 
         Returns:
             (size, size) int32.
         """
         crop = FaceCrop(self.centre, self.side, size, self.angle)
-        picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.int32), mode="I")
-        return np.array(_transform(picture, crop.inverse_matrix, size, Image.Resampling.NEAREST, fill))
+        part, offset = _part_for(labels, crop, 1, bend)
+        picture = Image.fromarray(np.ascontiguousarray(part, dtype=np.int32), mode="I")
+        matrix = np.column_stack([crop.inverse_matrix[:, :2], crop.inverse_matrix[:, 2] - offset])
+        return np.array(_transform(picture, matrix, size, Image.Resampling.NEAREST, fill, bend))
 
 
 def check_box(box: ArrayLike) -> Array:
@@ -168,6 +182,12 @@ def box_from_landmarks(points: ArrayLike) -> Array:
     return np.array([x0, y0 - 0.25 * (y1 - y0), x1, y1])
 
 
+def bent(homography: ArrayLike, points: ArrayLike) -> Array:
+    """(..., 2) points that a (3, 3) homography moves."""
+    moved = _apply(np.asarray(homography, dtype=np.float64), points)
+    return moved[..., :2] / moved[..., 2:]
+
+
 def _apply(matrix: Array, points: ArrayLike) -> Array:
     return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
@@ -178,35 +198,41 @@ def _roll_matrix(angle: float) -> Array:
     return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _shrink_for(picture: Image.Image, crop: FaceCrop) -> tuple[Image.Image, Array]:
-    """The picture averaged down by a whole factor where the crop shrinks it by 2 or more, with the affine
-    from crop pixels to the shrunk picture's pixels. Only the part that the crop needs is averaged."""
-    matrix = crop.inverse_matrix
-    factor = int(crop.side / crop.size)
-    if factor < 2:
-        return picture, matrix
-    reach = (
-        crop.side * (abs(math.cos(math.radians(crop.angle))) + abs(math.sin(math.radians(crop.angle)))) / 2
-    )
+def _part_for(image: NDArray[T], crop: FaceCrop, factor: int, bend: Array | None) -> tuple[NDArray[T], Array]:
+    """The part of the image that the crop needs, cut at multiples of ``factor``, and the (x, y) where it
+    begins. A crop that lies wholly outside the image gets the image's first pixel, which it does not see."""
+    if bend is None:
+        angle = math.radians(crop.angle)
+        reach = crop.side * (abs(math.cos(angle)) + abs(math.sin(angle))) / 2
+    else:
+        first, last = -0.5, crop.size - 0.5
+        border = [(first, first), (last, first), (first, last), (last, last)]
+        reach = float(np.abs(crop.to_image(bent(np.linalg.inv(bend), border)) - crop.centre).max())
+    height, width = image.shape[:2]
     x, y = crop.centre
     left, top = (max(0, math.floor(v - reach) - factor) // factor * factor for v in (x, y))
-    right = min(picture.width, math.ceil(x + reach) + factor)
-    bottom = min(picture.height, math.ceil(y + reach) + factor)
-    if right <= left or bottom <= top:  # the crop lies wholly outside the image
-        return picture, matrix
-    small = picture.reduce(factor, box=(left, top, right, bottom))
-    # pixel i of the small picture covers pixels left + i * factor ... + factor - 1 of the large one
-    offset = np.array([left, top]) + (factor - 1) / 2
-    return small, np.column_stack([matrix[:, :2] / factor, (matrix[:, 2] - offset) / factor])
+    right = min(width, math.ceil(x + reach) + factor)
+    bottom = min(height, math.ceil(y + reach) + factor)
+    if right <= left or bottom <= top:
+        return image[:1, :1], np.zeros(2)
+    return image[top:bottom, left:right], np.array([left, top], dtype=np.float64)
 
 
-def _transform(picture: Image.Image, matrix: Array, size: int, resample: int, fill: int) -> Image.Image:
+def _transform(
+    picture: Image.Image, matrix: Array, size: int, resample: int, fill: int, bend: Array | None
+) -> Image.Image:
     # Pillow maps pixel corners: it wants the affine for coordinates in which (0.5, 0.5) is the centre of
     # the top left pixel, so both sides are moved by half a pixel.
     shift = matrix[:, 2] + 0.5 - 0.5 * matrix[:, :2].sum(axis=1)
     (a, b), (d, e) = matrix[:, :2]
+    data: tuple[float, ...] = (a, b, shift[0], d, e, shift[1])
+    method = Image.Transform.AFFINE
+    if bend is not None:
+        half = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+        backwards = np.reshape([*data, 0, 0, 1], (3, 3)) @ half @ np.linalg.inv(bend) @ np.linalg.inv(half)
+        data = tuple((backwards / backwards[2, 2]).ravel()[:8])
+        method = Image.Transform.PERSPECTIVE
     fillcolor = (fill,) * 3 if picture.mode == "RGB" else fill
-    data = (a, b, shift[0], d, e, shift[1])
     return picture.transform(
-        (size, size), Image.Transform.AFFINE, data, resample=Image.Resampling(resample), fillcolor=fillcolor
+        (size, size), method, data, resample=Image.Resampling(resample), fillcolor=fillcolor
     )

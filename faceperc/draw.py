@@ -34,11 +34,12 @@ AXIS_COLOURS = (VERMILION, GREEN, BLUE)  # head's axes: to the image's right, up
 BOX_COLOUR = WHITE
 
 
-def draw_faces(faces: Faces) -> Image.Image:
+def draw_faces(faces: Faces, captions: bool = True) -> Image.Image:
     """The image with every result of every face drawn on it.
 
     Args:
         faces: the faces of one image.
+        captions: write beside each face what cannot be drawn.
 
     Returns:
         An RGB picture of the size of the image.
@@ -49,7 +50,8 @@ def draw_faces(faces: Faces) -> Image.Image:
             _draw_mask(picture, mask)
     for face in faces:
         _draw_strokes(picture, face)
-    draw_captions(picture, faces)
+    if captions:
+        draw_captions(picture, faces)
     return picture
 
 

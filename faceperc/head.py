@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from faceperc.data.view import View
+from faceperc.distill import output_distance
 
 Target = dict[str, np.ndarray]
 
@@ -25,7 +26,7 @@ FIELD_UNITS = {"points": "crop px", "sigma": "crop px"}
 
 #: Fields of each kind: name -> must be present. `docs/contract.md` has their shapes and meaning.
 KIND_FIELDS: dict[str, dict[str, bool]] = {
-    "points": {"points": True, "sigma": False},
+    "points": {"points": True, "sigma": False, "visibility": False},
     "rotation": {"matrix": True},
     "mask": {"scores": True},
     "classes": {"probabilities": True},
@@ -90,6 +91,10 @@ class Head(nn.Module, ABC):
 
     info: OutputInfo
     num_queries: int = 1
+    #: What ``sample_errors`` measures, with its unit.
+    error_name: str = "error"
+    #: The evaluation's cumulative error curve ends at this error; None draws no curve.
+    curve_limit: float | None = None
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
@@ -128,6 +133,30 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:
         """(M, K) rows of ``statistics`` -> metrics by name. The first one is the head's main metric."""
+
+    def sample_errors(self, statistics: np.ndarray) -> np.ndarray:
+        """(M, K) rows of ``statistics`` -> (M,) error of each sample: larger is worse, NaN is unknown.
+
+        The evaluation shows the worst samples. By default nothing is known.
+        """
+        return np.full(len(statistics), np.nan)
+
+    def nearest_truth(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The fields nearest to ``output`` that the label allows: what is shown as the label.
+
+        Where a label says nothing (an unknown angle, a set of classes), the output stays as far as it may.
+        Optional fields are left out. By default nothing is shown.
+        """
+        return {}
+
+    def distillation_loss(
+        self, raw: Mapping[str, Tensor], teacher: Mapping[str, Tensor], temperature: float
+    ) -> Tensor:
+        """(N,) distance of the raw outputs from what a teacher's head ``decode``d, 0 where they agree.
+
+        By the kind of the output; see ``faceperc.distill.output_distance``.
+        """
+        return output_distance(self.info.kind, self.decode(raw), teacher, temperature)
 
     def missing_row(self) -> np.ndarray | None:
         """(K,) statistics of a labelled face that was not found; None leaves such faces out."""

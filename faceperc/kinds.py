@@ -33,26 +33,32 @@ class Points(Kind):
         sigma: (K,) expected distance of each point from the truth, image pixels, or None.
         lines: polylines of point indices for drawing; closed where the last index equals the first.
         labels: names of the K points; may be empty.
+        visibility: (K,) probability in [0, 1] that each point is visible, not occluded, or None.
     """
 
     kind: ClassVar[str] = "points"
-    fields: ClassVar[Mapping[str, bool]] = {"points": True, "sigma": False}
+    fields: ClassVar[Mapping[str, bool]] = {"points": True, "sigma": False, "visibility": False}
 
     points: Array
     sigma: Array | None = None
     lines: tuple[tuple[int, ...], ...] = ()
     labels: tuple[str, ...] = ()
+    visibility: Array | None = None
 
     def __post_init__(self) -> None:
-        """Check the shapes.
+        """Check shapes and range.
 
         Raises:
-            UsageError: if they do not fit, or a line names a point that is not there.
+            UsageError: if they do not fit, a visibility is no probability, or a line names a point that is
+                not there.
         """
         points = checked(self.points, (None, 2), "points")
         object.__setattr__(self, "points", points)
         if self.sigma is not None:
             object.__setattr__(self, "sigma", checked(self.sigma, (len(points),), "sigma"))
+        if self.visibility is not None:
+            visibility = checked(self.visibility, (len(points),), "visibility")
+            object.__setattr__(self, "visibility", _in_unit_range(visibility, "visibility"))
         if self.labels:
             check_labels(self.labels, len(points), "points")
         if any(not 0 <= index < len(points) for line in self.lines for index in line):
@@ -62,34 +68,39 @@ class Points(Kind):
     def from_output(
         cls, fields: Mapping[str, NDArray[Any]], info: TaskInfo, crop: FaceCrop, image_shape: tuple[int, int]
     ) -> Self:
-        """Fields ``points`` (K, 2) and, optionally, ``sigma`` (K,), both in crop pixels."""
+        """Fields ``points`` (K, 2) and, optionally, ``sigma`` (K,), crop pixels, and ``visibility`` (K,)."""
         sigma = crop.length_to_image(fields["sigma"]) if "sigma" in fields else None
         points = crop.to_image(checked(fields["points"], (None, 2), "points"))
-        return cls(points, sigma, info.lines, info.labels)
+        return cls(points, sigma, info.lines, info.labels, fields.get("visibility"))
 
     def __len__(self) -> int:
         """Number of points."""
         return len(self.points)
 
     def to_dict(self) -> dict[str, Any]:
-        """``points`` (K, 2) and ``sigma`` (K,) or null, image pixels."""
+        """``points`` (K, 2) and ``sigma`` (K,) or null, image pixels; ``visibility`` (K,) or null."""
         sigma = None if self.sigma is None else numbers(self.sigma, 3)
-        return {"kind": self.kind, "points": numbers(self.points, 3), "sigma": sigma}
+        visibility = None if self.visibility is None else numbers(self.visibility, 5)
+        points = numbers(self.points, 3)
+        return {"kind": self.kind, "points": points, "sigma": sigma, "visibility": visibility}
 
     def columns(self) -> dict[str, float | str]:
-        """``<label or index>.x``, ``.y`` and ``.sigma`` for each point."""
+        """``<label or index>.x``, ``.y``, ``.sigma`` and ``.visibility`` for each point."""
         names = self.labels or [str(index) for index in range(len(self))]
         flat: dict[str, float | str] = {}
         for index, name in enumerate(names):
             flat[f"{name}.x"], flat[f"{name}.y"] = map(float, self.points[index])
             if self.sigma is not None:
                 flat[f"{name}.sigma"] = float(self.sigma[index])
+            if self.visibility is not None:
+                flat[f"{name}.visibility"] = float(self.visibility[index])
         return flat
 
     def summary(self) -> str:
-        """E.g. ``68 points, expected error 1.2 px``."""
+        """E.g. ``29 points, expected error 1.2 px, 3 occluded``."""
         error = "" if self.sigma is None or not len(self) else f", expected error {self.sigma.mean():.1f} px"
-        return f"{len(self)} points{error}"
+        hidden = "" if self.visibility is None else f", {int((self.visibility < 0.5).sum())} occluded"
+        return f"{len(self)} points{error}{hidden}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,8 +381,15 @@ KINDS: dict[str, type[Kind]] = {
 def _probabilities(values: Any, labels: tuple[str, ...]) -> Array:
     array = checked(values, (None,), "probabilities")
     check_labels(labels, len(array), "classes")
-    if len(array) == 0 or array.min() < -1e-4 or array.max() > 1 + 1e-4:
-        raise UsageError(f"probabilities lie in [0, 1]; got {array.tolist()}")
+    if len(array) == 0:
+        raise UsageError("probabilities is empty")
+    return _in_unit_range(array, "probabilities")
+
+
+def _in_unit_range(array: Array, name: str) -> Array:
+    """The array, if its values lie in [0, 1] but for rounding."""
+    if (array < -1e-4).any() or (array > 1 + 1e-4).any():
+        raise UsageError(f"{name} lies in [0, 1]; got {array.tolist()}")
     return array.clip(0.0, 1.0)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,24 +76,36 @@ class FaceModel(nn.Module):
         Returns:
             {task: {field: (N, ...)}}
         """
+        return self.forward_with_tokens(crops)[0]
+
+    def forward_with_tokens(self, crops: Tensor) -> tuple[Outputs, Tensor]:
+        """As ``forward``, and (N, P, D) the backbone's last tokens, which distillation compares."""
         image = self.backbone.normalise(crops)
-        queries, tokens = self.decoder(self.backbone(image))
+        features = self.backbone(image)
+        queries, tokens = self.decoder(features)
         pixels = self.pixels(tokens, image)
         split = queries.split([self.head(task).num_queries for task in self.tasks], dim=1)
-        return {
+        raw = {
             task: self.head(task)(Features(own, pixels)) for task, own in zip(self.tasks, split, strict=True)
         }
+        return raw, features[-1]
 
     def decode(self, raw: Outputs) -> Outputs:
         """Raw outputs -> final values: points in crop pixels, rotations, probabilities (docs/contract.md)."""
         return {task: self.head(task).decode(fields) for task, fields in raw.items()}
 
     def no_weight_decay(self) -> set[str]:
-        """Parameters that are no matrices: positions and identities. timm's optimisers ask for it."""
+        """Parameters that are no matrices: positions, identities, biases. timm's optimisers ask for it."""
         own = {"identity", "layers.position", "layers.layer_embedding", "layers.fusion"}
-        return {f"decoder.{name}" for name in own} | {
-            f"backbone.vit.{name}" for name in self.backbone.vit.no_weight_decay()
-        }
+        return (
+            {f"decoder.{name}" for name in own}
+            | {f"backbone.vit.{name}" for name in self.backbone.vit.no_weight_decay()}
+            | {name for name, _ in self.named_parameters() if name.endswith(".bias")}
+        )
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
+        """Depth of a parameter by its name. timm's layer-wise learning-rate decay asks for it."""
+        return self.backbone.depths("backbone.")
 
     def weights_sha256(self) -> str:
         """SHA-256 over the weights, in the order of their sorted names."""
@@ -155,6 +168,21 @@ def read_training(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return document
 
 
+def read_backbone(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The backbone's weights in the folder of a saved model or of a pretraining, by their names in Backbone.
+
+    Raises:
+        ModelError: if the file is missing or damaged.
+    """
+    path = Path(folder, "model.safetensors")
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: no weights can be read from it ({error})") from error
+    prefix = "backbone."
+    return {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
+
+
 def masked_losses(
     model: FaceModel,
     raw: Outputs,
@@ -176,10 +204,19 @@ def masked_losses(
     """
     losses = {}
     for task, target in targets.items():
-        weight = valid[task]
         per_sample = model.head(task).loss(raw[task], target)
         # a masked sample's target is all zeros: see Head.loss
-        kept = torch.where(weight > 0, per_sample, torch.zeros_like(per_sample))
-        total = weight.sum().clamp_min(1.0) if totals is None else totals[task]
-        losses[task] = (kept * weight).sum() / total
+        losses[task] = masked_mean(per_sample, valid[task], None if totals is None else totals[task])
     return losses
+
+
+def masked_mean(per_sample: Tensor, weight: Tensor, total: Tensor | None = None) -> Tensor:
+    """Weighted mean over the samples; one with weight 0 has no part in it, whatever its value.
+
+    Args:
+        per_sample: (N,).
+        weight: (N,) in [0, 1].
+        total: what the weighted sum is divided by; the sum of ``weight``, at least 1, by default.
+    """
+    kept = torch.where(weight > 0, per_sample, torch.zeros_like(per_sample))
+    return (kept * weight).sum() / (weight.sum().clamp_min(1.0) if total is None else total)

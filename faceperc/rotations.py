@@ -43,6 +43,11 @@ def angles_from_matrix(matrix: Tensor) -> Tensor:
     return torch.stack([yaw, pitch, roll], dim=1)
 
 
+def angles_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) yaw, pitch, roll in degrees of a rotation (3, 3)."""
+    return np.degrees(angles_from_matrix(torch.from_numpy(rotation)[None])[0].numpy())
+
+
 def matrix_from_6d(vectors: Tensor) -> Tensor:
     """(N, 6) -> (N, 3, 3) rotations by Gram-Schmidt (Zhou et al., CVPR 2019, equation 15).
 
@@ -55,7 +60,18 @@ def matrix_from_6d(vectors: Tensor) -> Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y, dim=1)], dim=2)
 
 
+def geodesic(first: Tensor, second: Tensor) -> Tensor:
+    """(N,) angle between two (N, 3, 3) rotations, radians in [0, pi] (Huynh, JMIV 2009, metric 6).
+
+    By its sine and cosine: the usual arc cosine of the trace has an infinite gradient at 0 and pi, this one's
+    is finite there, and as steep everywhere between.
+    """
+    cosine = ((first * second).sum((1, 2)) - 1) / 2
+    axis = torch.linalg.cross(first, second, dim=1).sum(2)  # the rotation's axis, 2 sin(angle) long
+    sine = (axis.square().sum(1) / 4 + 1e-12).sqrt()
+    return torch.atan2(sine, cosine)
+
+
 def geodesic_degrees(first: Tensor, second: Tensor) -> Tensor:
     """(N,) angle between two (N, 3, 3) rotations, degrees in [0, 180]."""
-    cosine = ((first * second).sum((1, 2)) - 1) / 2
-    return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
+    return torch.rad2deg(geodesic(first, second))

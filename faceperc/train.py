@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningCLI
-from timm.optim import create_optimizer_v2
 from torch import Tensor
 
 from faceperc._files import write_file
 from faceperc.config import FaceModelConfig, find_config
+from faceperc.consistency import rotation_consistency
 from faceperc.data.module import FaceData
 from faceperc.errors import ConfigError, UsageError
 from faceperc.head import Batch
-from faceperc.model import FaceModel, masked_losses, read_training
+from faceperc.mae import MaskedAutoencoder
+from faceperc.model import FaceModel, masked_losses, read_backbone, read_training
+from faceperc.optimiser import OptimiserConfig, create_optimiser
+from faceperc.teacher import Teacher, TeacherConfig
+from faceperc.weighting import UncertaintyWeighting
 
 
-@dataclass
-class OptimiserConfig:
-    """AdamW with a linear warm-up and a cosine decay to zero.
+class ModelTraining(L.LightningModule):
+    """What training and pretraining share.
 
     Attributes:
-        lr: peak learning rate.
-        weight_decay: of the layers' matrices; biases, norms, positions and identities have none.
-        warmup: share of the steps that the learning rate rises.
+        model: the network; it saves itself.
+        optimiser: learning rate and decay.
+        starts: folders of saved weights that the training started from, or follows.
+        beside: what learns with the model and is no part of it.
     """
 
-    lr: float = 6e-4
-    weight_decay: float = 0.05
-    warmup: float = 0.05
+    model: FaceModel | MaskedAutoencoder
+    optimiser: OptimiserConfig
+    starts: tuple[str, ...] = ()
+    beside: tuple[torch.nn.Module, ...] = ()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and one warm-up/cosine cycle over all steps."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        return create_optimiser(self.model, self.optimiser, steps, self.beside)
+
+    @property
+    def data(self) -> FaceData:
+        """The trainer's data module."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, FaceData)
+        return data
 
 
-class FaceTraining(L.LightningModule):
+class FaceTraining(ModelTraining):
     """A FaceModel with its losses, metrics and optimiser.
 
     Args:
@@ -51,7 +66,19 @@ class FaceTraining(L.LightningModule):
         optimiser: learning rate and decay.
         compile: compile the forward pass (needs a C++ compiler).
         start_from: folder of a saved model whose weights the training starts from.
+        start_backbone_from: folder of a pretrained backbone, or of a saved model: of its weights only the
+            backbone's are taken.
+        weighting: how the tasks' losses are summed: by the weights of their heads, or by learned
+            uncertainties that start there.
+        teacher: a saved model that the training follows where labels are missing.
+        rotation_consistency: weight of the loss that a turned crop's head pose must be the turned head pose,
+            labelled or not; costs a second forward and backward pass.
+
+    Raises:
+        ConfigError: if the weights to start from do not fit the model.
     """
+
+    model: FaceModel
 
     def __init__(
         self,
@@ -59,6 +86,10 @@ class FaceTraining(L.LightningModule):
         optimiser: OptimiserConfig | None = None,
         compile: bool = False,
         start_from: str | None = None,
+        start_backbone_from: str | None = None,
+        weighting: Literal["plain", "uncertainty"] = "plain",
+        teacher: TeacherConfig | None = None,
+        rotation_consistency: float = 0.0,
     ) -> None:
         super().__init__()
         for spec in network.heads.values():  # the user's own recipe may name the user's own heads
@@ -67,9 +98,16 @@ class FaceTraining(L.LightningModule):
         self.model = FaceModel(network)
         self.optimiser = optimiser or OptimiserConfig()
         self.compile_model = compile
-        self.start_from = start_from
+        folders = (start_from, start_backbone_from, teacher.folder if teacher is not None else None)
+        self.starts = tuple(folder for folder in folders if folder is not None)
+        self.rotation_consistency = rotation_consistency
         if start_from is not None:
             self._start_from(FaceModel.load(start_from))
+        if start_backbone_from is not None:
+            self._start_backbone_from(start_backbone_from)
+        self.weighting = UncertaintyWeighting(self.model.tasks) if weighting == "uncertainty" else None
+        self.teacher = Teacher(teacher, self.model) if teacher is not None else None
+        self.beside = tuple(each for each in (self.weighting, self.teacher) if each is not None)
         self._statistics: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def _start_from(self, other: FaceModel) -> None:
@@ -78,33 +116,65 @@ class FaceTraining(L.LightningModule):
         except RuntimeError as error:
             raise ConfigError(f"start_from: its weights do not fit this model ({error})") from error
 
+    def _start_backbone_from(self, folder: str) -> None:
+        try:
+            self.model.backbone.load_state_dict(read_backbone(folder))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"start_backbone_from: the weights in {folder} do not fit this model's backbone ({error})"
+            ) from error
+
     def on_fit_start(self) -> None:
         """Compile once the model is where it will run."""
         if self.compile_model:
-            self.model.compile(dynamic=False)
+            # beside a teacher the model is called by another method than its forward
+            model = self.model
+            parts = [model] if self.teacher is None else [model.backbone, model.decoder, model.pixels]
+            for part in parts:
+                part.compile(dynamic=False)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of all tasks' losses."""
-        raw = self.model(batch.crops)
-        losses = masked_losses(self.model, raw, batch.targets, batch.valid, self._label_totals(batch))
-        total = sum((self.model.head(task).weight * loss for task, loss in losses.items()), torch.zeros(()))
+        followed: dict[str, Tensor] = {}
+        if self.teacher is None:
+            raw = self.model(batch.crops)
+        else:
+            raw, tokens = self.model.forward_with_tokens(batch.crops)
+            unlabelled = self.teacher.unlabelled(batch.valid)
+            shares = self._label_totals(unlabelled)
+            followed = self.teacher(self.model, batch.crops, raw, tokens, unlabelled, shares)
+        totals = self._label_totals(batch.valid)
+        losses = masked_losses(self.model, raw, batch.targets, batch.valid, totals)
+        weighted = {task: self.model.head(task).weight * loss for task, loss in losses.items()}
+        if self.weighting is not None:
+            labelled = {task: valid.sum() / totals[task] for task, valid in batch.valid.items()}
+            weighted = self.weighting(weighted, labelled)
+            self.log_dict({f"weight/{task}": value for task, value in self.weighting.factors().items()})
+        total = sum((*weighted.values(), *followed.values()), torch.zeros(()))
         size = len(batch.crops)
+        if self.rotation_consistency > 0:
+            term = rotation_consistency(self.model, batch.crops, raw)
+            total = total + self.rotation_consistency * term
+            self.log("train/rotation_consistency", term.detach(), batch_size=size)
         self.log("loss", total, prog_bar=True, batch_size=size)
         self.log_dict({f"train/{task}": loss.detach() for task, loss in losses.items()}, batch_size=size)
+        self.log_dict({f"teacher/{name}": loss.detach() for name, loss in followed.items()}, batch_size=size)
         return total
 
-    def _label_totals(self, batch: Batch) -> dict[str, Tensor]:
+    def _label_totals(self, valid: dict[str, Tensor]) -> dict[str, Tensor]:
         """Labels of each task in the step's whole batch, per process: the mean of all processes' gradients is
         then that of one process with the whole batch, however the labels fell."""
-        totals = torch.stack([valid.sum() for valid in batch.valid.values()])
+        if not valid:
+            return {}
+        totals = torch.stack([weight.sum() for weight in valid.values()])
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(totals)
         shares = totals.clamp_min(1.0) / self.trainer.world_size
-        return dict(zip(batch.valid, shares.unbind(), strict=True))
+        return dict(zip(valid, shares.unbind(), strict=True))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Collect each task's statistics over the samples that carry its label."""
-        source = self._data.val_names[dataloader_idx]
+        source = self.data.val_names[dataloader_idx]
         with torch.autocast(self.device.type, enabled=False):
             output = self.model.decode(self.model(batch.crops))
         for task, valid in batch.valid.items():
@@ -119,7 +189,7 @@ class FaceTraining(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics as `source/task/metric`."""
-        for (source, task), rows in self._all_statistics().items():
+        for (source, task), rows in of_all_processes(self.trainer, self._statistics).items():
             metrics = self.model.head(task).summarise(np.concatenate(rows))
             finite = {
                 f"{source}/{task}/{name}": value for name, value in metrics.items() if np.isfinite(value)
@@ -127,45 +197,26 @@ class FaceTraining(L.LightningModule):
             self.log_dict(finite)
         self._statistics.clear()
 
-    def _all_statistics(self) -> dict[tuple[str, str], list[np.ndarray]]:
-        """The statistics of all processes."""
-        if self.trainer.world_size == 1:
-            return self._statistics
-        parts: list[Any] = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(parts, self._statistics)
-        return {
-            key: [rows for part in parts for rows in part.get(key, [])]
-            for key in sorted({key for part in parts for key in part})
-        }
 
-    def configure_optimizers(self) -> Any:
-        """AdamW and one warm-up/cosine cycle over all steps."""
-        optimiser = create_optimizer_v2(
-            self.model, opt="adamw", lr=self.optimiser.lr, weight_decay=self.optimiser.weight_decay
-        )
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, partial(_warmup_cosine, total, self.optimiser.warmup)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @property
-    def _data(self) -> FaceData:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, FaceData)
-        return data
+def of_all_processes(
+    trainer: L.Trainer, statistics: dict[tuple[str, str], list[np.ndarray]]
+) -> dict[tuple[str, str], list[np.ndarray]]:
+    """The statistics, (source, task) -> arrays, of all processes together."""
+    if trainer.world_size == 1:
+        return statistics
+    parts: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(parts, statistics)
+    return {
+        key: [rows for part in parts for rows in part.get(key, [])]
+        for key in sorted({key for part in parts for key in part})
+    }
 
 
-def _warmup_cosine(total: int, warmup: float, step: int) -> float:
-    """Factor of the learning rate after ``step`` of ``total`` steps."""
-    rising = warmup * total
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1.0, total - rising))))
-
-
-class SaveModel(L.Callback):
+class SaveModel(Checkpoint):
     """Writes `model.safetensors`, `config.json` and `training.json` beside the checkpoints after every epoch.
+
+    Once more when the training has ended, for by then a WeightAveraging callback has put its averages into
+    the model: Lightning calls what derives from Checkpoint after all other callbacks.
 
     Args:
         folder: where the model goes; a name under the trainer's ``default_root_dir`` where relative.
@@ -177,19 +228,28 @@ class SaveModel(L.Callback):
         self.licence = licence
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save; only the first process of a distributed run does."""
-        assert isinstance(pl_module, FaceTraining)
+        """Save the epoch's weights."""
+        self._save(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the final weights."""
+        self._save(trainer, pl_module)
+
+    def _save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Only the first process of a distributed run saves."""
+        assert isinstance(module, ModelTraining)
         if trainer.is_global_zero:
-            folder = pl_module.model.save(Path(trainer.default_root_dir) / self.folder)
-            document = {"data": _sources(trainer, pl_module), "licence": self.licence}
+            folder = module.model.save(Path(trainer.default_root_dir) / self.folder)
+            document = {"data": _sources(trainer, module), "licence": self.licence}
             write_file(folder / "training.json", json.dumps(document, indent=2).encode())
 
 
-def _sources(trainer: L.Trainer, module: FaceTraining) -> list[dict[str, str]]:
-    """What the weights learned from: this run's sources, and those of the model that it started from."""
-    sources = {}
-    if module.start_from is not None:
-        sources = {source["name"]: source for source in read_training(module.start_from).get("data", [])}
+def _sources(trainer: L.Trainer, module: ModelTraining) -> list[dict[str, str]]:
+    """What the weights learned from: this run's sources and teachers, and those of the weights
+    that it started from or follows."""
+    sources: dict[str, dict[str, str]] = {}
+    for folder in module.starts:
+        sources |= {source["name"]: source for source in read_training(folder).get("data", [])}
     backbone = module.model.config.backbone
     if backbone.pretrained:
         licence = str(module.model.backbone.vit.default_cfg.get("license") or "not stated")
@@ -197,7 +257,7 @@ def _sources(trainer: L.Trainer, module: FaceTraining) -> list[dict[str, str]]:
     data = trainer.datamodule  # type: ignore[attr-defined]
     for each in data.sources:
         if "train" in each.splits and each.weight > 0:
-            sources[each.name] = {"name": each.name, "origin": each.origin, "licence": each.licence}
+            sources.update({facts["name"]: facts for facts in each.facts()})
     return list(sources.values())
 
 
@@ -223,10 +283,21 @@ def main(args: list[str]) -> int:
     Raises:
         UsageError: if a configuration file does not exist or none is given.
     """
+    return fit(FaceTraining, "train", args)
+
+
+def fit(module: type[ModelTraining], name: str, args: list[str]) -> int:
+    """Run a command of Lightning's: see ``main``.
+
+    Args:
+        module: what is trained.
+        name: of the command, for messages.
+        args: the command's arguments.
+    """
     configs = [find_config(path) for path in takewhile(lambda arg: not arg.startswith("-"), args)]
     if not configs and "--help" not in args:
         raise UsageError(
-            "give the configuration files first: faceperc train configs/train/nano.yaml [--key value]"
+            f"give the configuration files first: faceperc {name} configs/{name}/nano.yaml [--key value]"
         )
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
@@ -234,7 +305,7 @@ def main(args: list[str]) -> int:
     # a checkpoint is only tensors and numbers: never unpickle anything else
     command = ["fit", *files, "--weights_only", "true", *args[len(configs) :]]
     LightningCLI(
-        FaceTraining,
+        module,
         FaceData,
         args=command,
         save_config_kwargs={"overwrite": True},

@@ -25,6 +25,7 @@ class Age(Head):
     Args:
         weight: factor of the loss.
         label_sigma: standard deviation of the label's Gaussian, years.
+        expectation_weight: factor of the mean's error in years beside the distribution's; 1 in DLDL-v2.
     """
 
     info = OutputInfo(
@@ -32,10 +33,15 @@ class Age(Head):
     )
 
     years: Tensor
+    error_name = "error in years"
+    curve_limit = 20.0
 
-    def __init__(self, weight: float = 1.0, label_sigma: float = 2.0) -> None:
+    def __init__(
+        self, weight: float = 1.0, label_sigma: float = 2.0, expectation_weight: float = 0.1
+    ) -> None:
         super().__init__(weight)
         self.label_sigma = label_sigma
+        self.expectation_weight = expectation_weight
         self.register_buffer("years", torch.arange(MAX_AGE + 1.0), persistent=False)
 
     def build(self, context: HeadContext) -> None:
@@ -60,11 +66,15 @@ class Age(Head):
         return {"years": np.asarray(np.clip(label, 0, MAX_AGE), dtype=np.float32)}
 
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N,) cross-entropy with the label's Gaussian, plus a tenth of the mean's error in years."""
+        """(N,) cross-entropy with the label's Gaussian, plus the weighted error of the mean in years.
+
+        The cross-entropy is DLDL-v2's Kullback-Leibler divergence but for a constant, the Gaussian's entropy.
+        """
         gap = (self.years - target["years"][:, None]) / self.label_sigma
         wanted = (-0.5 * gap.square()).softmax(dim=1)
         cross_entropy = -(wanted * raw["logits"].log_softmax(dim=1)).sum(dim=1)
-        return cross_entropy + 0.1 * (self.decode(raw)["value"] - target["years"]).abs()
+        error = (self.decode(raw)["value"] - target["years"]).abs()
+        return cross_entropy + self.expectation_weight * error
 
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
         """(N, 1) absolute error in years."""
@@ -76,3 +86,11 @@ class Age(Head):
             "MAE years": float(statistics.mean()),
             "within 5 years %": 100 * float((statistics <= 5).mean()),
         }
+
+    def sample_errors(self, statistics: np.ndarray) -> np.ndarray:
+        """Absolute error in years."""
+        return statistics[:, 0]
+
+    def nearest_truth(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The labelled age."""
+        return {"value": target["years"]}

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tiny_pack import ROWS, SIZE, SOURCES, project, tiny_config, write_pack
 
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import FaceCrop
 from faceperc.data.augment import Augment, AugmentConfig, plain_view
 from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks
-from faceperc.data.mix import Collate, FaceDataset, MixSampler
+from faceperc.data.mix import Collate, FaceDataset, MixSampler, balanced_repeats
 from faceperc.data.pack import Fasseg
+from faceperc.data.region import shrink
+from faceperc.data.sheet import contact_sheet
 from faceperc.data.source import Sample, data_folder, load_sources
 from faceperc.data.view import View
 from faceperc.errors import ConfigError, DataError
-from faceperc.heads.parsing import CLASSES, class_set
+from faceperc.heads.parsing import CLASSES, SetMask, class_set
 from faceperc.rotations import matrix_from_angles
 
 CONFIG = FaceModelConfig.from_dict(tiny_config())
@@ -146,7 +151,7 @@ def test_batches_say_which_labels_they_carry(pack: Path) -> None:
 
 
 def test_mix_gives_every_source_its_share_and_visits_all_of_it() -> None:
-    sampler = MixSampler([10, 100, 0], [1.0, 3.0, 5.0], 40, seed=0)
+    sampler = MixSampler([np.arange(10), 10 + np.arange(100), np.arange(0)], [1.0, 3.0, 5.0], 40, seed=0)
     seen: Counter[int] = Counter()
     for epoch in range(10):
         sampler.set_epoch(epoch)
@@ -157,6 +162,66 @@ def test_mix_gives_every_source_its_share_and_visits_all_of_it() -> None:
         seen.update(indices)
     assert all(seen[index] == 10 for index in range(10))
     assert set(range(10, 110)) <= set(seen) and max(seen[i] for i in range(10, 110)) == 3
+
+
+def photograph(x: float, y: float, side: int = 240) -> np.ndarray:
+    """Black, with a white disc of radius 6 around a place."""
+    rows, columns = np.mgrid[:side, : side + 60]
+    disc = np.hypot(columns - x, rows - y) < 6
+    return np.repeat((255 * disc)[..., None], 3, axis=2).astype(np.uint8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=st.floats(90, 150), y=st.floats(90, 150), half=st.floats(20, 100), side=st.integers(40, 200))
+def test_labels_follow_a_photograph_that_shrinks(x: float, y: float, half: float, side: int) -> None:
+    """Points, with and without visibility, and masks stay on the disc; other labels stay as they are."""
+    image = photograph(x, y)
+    points = np.array([[x, y], [np.nan, np.nan]])
+    rotation = matrix_from_angles(20, 10, 0)
+    labels = {
+        "points": points,
+        "seen": np.column_stack([points, [0.0, np.nan]]),
+        "mask": SetMask((image[..., 0] > 0).astype(np.int16), (1,)),
+        "rotation": rotation,
+        "class": 3,
+    }
+    box = np.array([120 - half, 120 - half, 120 + half, 120 + half])
+    small = shrink(Sample(image, box, labels, name="p"), side)
+    pixels = small.pixels[..., 0].astype(float)
+    assert max(pixels.shape) <= side and small.name == "p"
+    scale = small.box[2] - small.box[0]
+    assert scale == pytest.approx(small.box[3] - small.box[1], rel=0.1) and scale <= 2 * half + 1e-9
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    centre = np.array([(pixels * columns).sum(), (pixels * rows).sum()]) / pixels.sum()
+    np.testing.assert_allclose(small.labels["points"][0], centre, atol=0.5)
+    np.testing.assert_array_equal(small.labels["seen"][:, :2], small.labels["points"])
+    np.testing.assert_array_equal(small.labels["seen"][:, 2], [0.0, np.nan])
+    row, column = small.labels["points"][0, ::-1].round().astype(int)
+    assert small.labels["mask"].sets.shape == pixels.shape and small.labels["mask"].sets[row, column] == 1
+    np.testing.assert_array_equal(small.labels["rotation"], rotation)
+    assert small.labels["class"] == 3
+
+
+def test_only_classes_are_balanced() -> None:
+    image, box = np.zeros((8, 8, 3), np.uint8), np.array([0.0, 0.0, 4.0, 4.0])
+    labels: list[dict[str, Any]] = [{"expression": 0}] * 9 + [{"expression": 1}, {"age": 30.0}, {}]
+    samples = [Sample(image, box, label) for label in labels]
+    assert balanced_repeats(samples, "expression").tolist() == [1] * 9 + [3, 1, 1]
+    assert balanced_repeats(samples, "age").tolist() == [1] * 12
+    assert balanced_repeats(samples, None).tolist() == [1] * 12
+
+
+def test_axes_on_a_contact_sheet_point_where_the_face_does() -> None:
+    """The blue axis leaves the face: to the image's left for a positive yaw."""
+    image, box = np.zeros((100, 100, 3), np.uint8), np.array([30.0, 30.0, 70.0, 70.0])
+    labels = [np.array([60.0, 0.0, 0.0]), matrix_from_angles(-60, 0, 0)]
+    samples = [Sample(image, box, {"pose": label}) for label in labels]
+    with Image.open(io.BytesIO(contact_sheet(samples, columns=2))) as picture:
+        tiles = np.split(np.asarray(picture).astype(int), 2, axis=1)
+    for tile, side in zip(tiles, (-1, 1), strict=True):
+        blue = (tile[..., 2] > 200) & (tile[..., 0] < 120)
+        columns = np.nonzero(blue)[1] - tile.shape[1] / 2
+        assert np.sign(columns.mean()) == side
 
 
 def test_missing_and_damaged_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

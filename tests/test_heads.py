@@ -20,7 +20,7 @@ from faceperc.head import KIND_FIELDS
 from faceperc.heads import landmarks
 from faceperc.heads.parsing import CLASSES, SetMask, class_set
 from faceperc.model import FaceModel, masked_losses
-from faceperc.rotations import matrix_from_angles
+from faceperc.rotations import angles_from_matrix, matrix_from_angles, roll_matrix
 
 CONFIG = FaceModelConfig.from_dict(tiny_config())
 TASKS = tuple(CONFIG.heads)
@@ -161,7 +161,7 @@ def perfect(task: str, target: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
             return {"value": target["years"]}
         case "attributes":
             return {"probabilities": target["answers"]}
-    return {"probabilities": torch.nn.functional.one_hot(target["index"], 8).float()}
+    return {"probabilities": target["distribution"]}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -172,6 +172,49 @@ def test_metric_of_the_truth_is_perfect(model: FaceModel, task: str) -> None:
     assert metrics[main] == pytest.approx(
         100.0 if main.endswith("accuracy %") or "F1" in main else 0.0, abs=0.05
     )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_nearest_truth_has_no_error_and_the_output_has(model: FaceModel, task: str) -> None:
+    head, target = model.head(task), targets(model, task)
+    with torch.inference_mode():
+        output = model.decode(model(crops()))[task]
+    truth = head.nearest_truth(output, target)
+    assert set(truth) <= set(output)
+    right, wrong = (head.sample_errors(head.statistics(each, target).numpy()) for each in (truth, output))
+    assert right.shape == wrong.shape == (3,)
+    np.testing.assert_allclose(right, 0, atol=0.1)
+    assert (wrong > right + 0.05).all()
+    assert head.error_name
+
+
+def test_the_nearest_truth_keeps_what_the_label_leaves_open(model: FaceModel) -> None:
+    pose = model.head("pose")
+    target = default_collate([pose.encode(np.array([30.0, np.nan, np.nan]), view(angle=25.0))])
+    output = {"matrix": torch.from_numpy(matrix_from_angles(5.0, -12.0, 8.0))[None].float()}
+    truth = roll_matrix(target["roll"]) @ pose.nearest_truth(output, target)["matrix"]
+    before = angles_from_matrix(roll_matrix(target["roll"]) @ output["matrix"])
+    expected = [np.radians(30.0), float(before[0, 1]), float(before[0, 2])]
+    np.testing.assert_allclose(angles_from_matrix(truth)[0], expected, atol=1e-4)
+
+    parsing = model.head("parsing")
+    lips = class_set("upper_lip", "lower_lip")
+    target = {"sets": torch.tensor([[[lips, lips], [0, class_set("skin")]]])}
+    scores = torch.zeros(1, len(CLASSES), 2, 2)
+    for (row, column), name in {(0, 0): "lower_lip", (0, 1): "hair", (1, 0): "nose", (1, 1): "nose"}.items():
+        scores[0, CLASSES.index(name), row, column] = 1.0
+    best = parsing.nearest_truth({"scores": scores}, target)["scores"].argmax(1)[0]
+    names = [CLASSES[index] for index in best.ravel().tolist()]
+    assert names == ["lower_lip", "upper_lip", "nose", "skin"]
+
+    attributes = model.head("attributes")
+    output = {"probabilities": torch.full((1, 40), 0.7)}
+    answers = np.where(np.arange(40) < 4, 0.0, np.nan)
+    target = default_collate([attributes.encode(answers, view())])
+    np.testing.assert_allclose(
+        attributes.nearest_truth(output, target)["probabilities"][0], np.where(np.arange(40) < 4, 0.0, 0.7)
+    )
+    assert attributes.sample_errors(attributes.statistics(output, target).numpy()) == [100.0]
 
 
 @settings(max_examples=25, deadline=None)

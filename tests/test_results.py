@@ -66,6 +66,14 @@ def test_points__into_the_image() -> None:
 def test_points__sigma_is_optional() -> None:
     result = Points.from_output({"points": np.zeros((3, 2))}, info("points"), CROP, SHAPE)
     assert result.sigma is None and result.to_dict()["sigma"] is None and result.summary() == "3 points"
+    assert result.visibility is None and result.to_dict()["visibility"] is None
+
+
+def test_points__visibility() -> None:
+    fields = {"points": np.zeros((2, 2)), "visibility": np.array([0.9, 0.2], dtype=np.float32)}
+    result = Points.from_output(fields, info("points"), CROP, SHAPE)
+    assert result.to_dict()["visibility"] == [0.9, 0.2] and result.summary() == "2 points, 1 occluded"
+    assert result.columns()["1.visibility"] == pytest.approx(0.2)
 
 
 @settings(deadline=None, max_examples=60)
@@ -161,6 +169,8 @@ def test_scalar() -> None:
         lambda: Points(np.zeros((3, 3))),
         lambda: Points(np.array([[np.nan, 1.0]])),
         lambda: Points(np.zeros((3, 2)), sigma=np.zeros(2)),
+        lambda: Points(np.zeros((3, 2)), visibility=np.zeros(2)),
+        lambda: Points(np.zeros((1, 2)), visibility=np.array([1.5])),
         lambda: Points(np.zeros((3, 2)), lines=((0, 3),)),
         lambda: Points(np.zeros((3, 2)), labels=("a",)),
         lambda: Rotation(np.eye(2)),

@@ -16,8 +16,9 @@ from tiny_pack import tiny_config, write_pack
 from faceperc.config import FaceModelConfig
 from faceperc.data.source import load_sources
 from faceperc.errors import ConfigError, DataError, UsageError
-from faceperc.evaluate import evaluate as evaluate_all
-from faceperc.evaluate import main as evaluate
+from faceperc.evaluate.cli import main as evaluate
+from faceperc.evaluate.measure import measure
+from faceperc.evaluate.report import summarise
 from faceperc.export.cli import main as export
 from faceperc.export.onnx import export_onnx
 from faceperc.model import FaceModel
@@ -36,14 +37,14 @@ def recipe(folder: Path, pack: Path, **network: Any) -> Path:
     """The default recipe, made small."""
     config = yaml.safe_load((ROOT / "configs/train/nano.yaml").read_text())
     run = folder / "run"
-    config["trainer"] |= {"accelerator": "cpu", "precision": "32-true", "max_epochs": 1, "logger": False}
+    config["trainer"] |= {"accelerator": "cpu", "precision": "32-true", "max_epochs": 1}
+    config["trainer"]["logger"]["init_args"]["save_dir"] = str(run)
     config["trainer"] |= {
         "check_val_every_n_epoch": 1,
         "default_root_dir": str(run),
         "enable_progress_bar": False,
     }
     callbacks = config["trainer"]["callbacks"]
-    callbacks[0]["init_args"]["dirpath"] = str(run / "checkpoints")
     config["trainer"]["callbacks"] = [c for c in callbacks if "ProgressBar" not in c["class_path"]]
     config["model"] |= {"network": tiny_config(**network), "compile": False}
     config["data"] |= {"sources": str(ROOT / "configs/data/pack.yaml"), "path": str(pack), "workers": 0}
@@ -64,6 +65,7 @@ def test_train_resume_export_evaluate(tmp_path: Path, pack: Path, capsys: pytest
     assert main([str(path), "--ckpt_path", str(last), "--trainer.max_epochs", "2"]) == 0
     assert torch.load(last, weights_only=True)["global_step"] == 6
     assert FaceModel.load(tmp_path / "run/model").weights_sha256() != first.weights_sha256()
+    assert list((tmp_path / "run/log").glob("events.*"))
 
     out = tmp_path / "tiny.onnx"
     assert export([str(tmp_path / "run/model"), "-o", str(out)]) == 0
@@ -103,7 +105,8 @@ def test_faces_that_the_detector_misses_count_as_failures(tmp_path: Path, pack: 
     path = tmp_path / "tiny.onnx"
     export_onnx(FaceModel(FaceModelConfig.from_dict(tiny_config())), path)
     sources = [source for source in load_sources() if source.name in ("w300", "utkface")]
-    results = {r.task: r for r in evaluate_all(OnnxModel(path), sources, pack, HalfBlind())}  # type: ignore[arg-type]
+    found = measure(OnnxModel(path), sources, pack, HalfBlind())  # type: ignore[arg-type]
+    results = {each.task: summarise(each) for each in found}
     assert results["landmarks"].count == 6 and results["landmarks"].metrics["failure %"] >= 50
     assert np.isfinite(results["landmarks"].metrics["NME %"])
     assert results["age"].count == 3  # no answer is no error in years

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from faceperc.crop import box_from_landmarks
+from faceperc.data.mean_face import MEAN_FACE
+
 Array = NDArray[np.float64]
 
 # Median of (landmark box - YuNet box) / (w, h, w, h) over ytf68/train, made symmetric in x:
@@ -23,3 +26,28 @@ def corrected_ytf_landmarks(points: ArrayLike) -> Array:
     """(68, 2) points of ytf68 without their systematic shift (see the pack's README)."""
     array = np.asarray(points, dtype=np.float64).reshape(68, 2)
     return array - np.array([0.028, 0.012]) * np.linalg.norm(array[36] - array[45])
+
+
+def box_from_fractions(fractions: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """(4,) box of a face crop in which faces always lie at the same place.
+
+    Args:
+        fractions: (4,) x0, y0, x1, y1 in units of the crop's width and height.
+        shape: (H, W, ...) of the crop.
+    """
+    height, width = shape[:2]
+    return np.asarray(fractions, dtype=np.float64) * [width, height, width, height]
+
+
+def box_from_five_points(points: ArrayLike) -> Array:
+    """(4,) box of the mean face, turned, scaled and moved so that its five points come closest to the given.
+
+    Args:
+        points: (5, 2) eye centres, nose tip and mouth corners in image pixels; those at the left first.
+    """
+    flat = MEAN_FACE[:, :2] @ np.array([1.0, -1.0j])  # complex: a similarity is a product and a sum
+    face = np.array([flat[36:42].mean(), flat[42:48].mean(), flat[30], flat[48], flat[54]])
+    wanted = np.asarray(points, dtype=np.float64) @ np.array([1.0, 1.0j])
+    factor, shift = np.linalg.lstsq(np.column_stack([face, np.ones(5)]), wanted, rcond=None)[0]
+    placed = factor * flat + shift
+    return box_from_landmarks(np.column_stack([placed.real, placed.imag]))

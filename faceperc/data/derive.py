@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
+from faceperc.crop import box_from_landmarks
 from faceperc.data.mean_face import MEAN_FACE
-from faceperc.heads.parsing import class_set
-from faceperc.rotations import angles_from_matrix, matrix_from_angles
+from faceperc.data.source import Sample
+from faceperc.heads.parsing import SetMask, class_set
+from faceperc.rotations import angles_of, matrix_from_angles
 
+_TRUST = 0.5
 _FLIP_Y = np.array([1.0, -1.0])
+
+
+def landmark_sample(image: NDArray[np.uint8], points: NDArray[np.float64]) -> Sample:
+    """A face with (68, 2) iBUG points in image pixels, and what they say of its pose and its parts."""
+    labels = {
+        "landmarks": points,
+        "pose": pose_from_landmarks(points),
+        "parsing": SetMask(parsing_from_landmarks(points, image.shape[:2]).astype(np.int16)),
+    }
+    derived = {"pose": _TRUST, "parsing": _TRUST}
+    return Sample(image, box_from_landmarks(points), labels, trust=derived, derived=frozenset(derived))
 
 
 def fit_rotation(points: ArrayLike, model: ArrayLike) -> NDArray[np.float64]:
@@ -32,11 +45,6 @@ def fit_rotation(points: ArrayLike, model: ArrayLike) -> NDArray[np.float64]:
     u, _, vt = np.linalg.svd(camera, full_matrices=False)
     rows = u @ vt
     return np.vstack([rows, np.cross(rows[0], rows[1])])
-
-
-def angles_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3,) yaw, pitch, roll in degrees of a rotation (3, 3)."""
-    return np.degrees(angles_from_matrix(torch.from_numpy(rotation)[None])[0].numpy())
 
 
 #: The fitted head looks lower than a 300W-LP head at the same angles: what 51 points of the mean face and a

@@ -7,7 +7,10 @@ Institute for Creative Technologies: the notice is in the file NOTICE.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 #: (68, 3) centimetres; x to the subject's left (image right in a frontal view), y up, z out of the face.
 MEAN_FACE = np.array(
@@ -82,3 +85,18 @@ MEAN_FACE = np.array(
         [-1.07, -3.12, 1.60],
     ]
 )
+
+#: Centimetres from a brow's upper edge, where its points lie, down to its lower edge.
+BROW_HEIGHT = 0.5
+
+
+def along(line: Sequence[int], places: ArrayLike) -> NDArray[np.float64]:
+    """(P, 2) x and y on the mean face's polyline through the points ``line``, centimetres.
+
+    Args:
+        line: indices of iBUG points.
+        places: (P,) where on the line: 0 is its first point, 1 its second, 1.5 half way to the third.
+    """
+    at = np.asarray(places, dtype=np.float64)
+    x, y = (np.interp(at, np.arange(len(line)), MEAN_FACE[list(line), axis]) for axis in (0, 1))
+    return np.stack([x, y], axis=-1)

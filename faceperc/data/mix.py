@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,7 +12,11 @@ from torch.utils.data import Dataset, Sampler
 from faceperc.crop import CropRule
 from faceperc.data.augment import Augment, plain_view
 from faceperc.data.source import Sample
+from faceperc.data.view import View
 from faceperc.head import Batch, Head, Target
+
+#: Kinds whose labels hold for a face that is partly hidden. What the others ask may be what nobody can see.
+_HOLDS_WHEN_HIDDEN = ("points", "rotation", "mask")
 
 Item = tuple[np.ndarray, dict[str, Target], dict[str, float], int]
 
@@ -37,6 +42,7 @@ class FaceDataset(Dataset[Item]):
         self.heads = dict(heads)
         self.rule = rule
         self.augment = augment
+        self.lasting = {task for task, head in heads.items() if head.info.kind in _HOLDS_WHEN_HIDDEN}
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -46,16 +52,21 @@ class FaceDataset(Dataset[Item]):
         sample, source = self.samples[index]
         if self.augment is None:
             view = plain_view(sample, self.rule)
-            crop = view.pixels(sample.image)
+            crop = view.pixels(sample.pixels)
         else:
-            view = self.augment.view(sample)
+            view = self.augment.view(sample, things=not self.lasting.isdisjoint(sample.labels))
             crop = self.augment.pixels(sample, view)
-        targets = {
+        targets = self.targets(sample, view)
+        return crop, targets, {task: sample.trust.get(task, 1.0) for task in targets}, source
+
+    def targets(self, sample: Sample, view: View) -> dict[str, Target]:
+        """task -> target in the view. Labels that a thing in front of the face may refute are left out."""
+        hidden = view.cover is not None and view.cover.is_thing
+        return {
             task: self.heads[task].encode(label, view)
             for task, label in sample.labels.items()
-            if task in self.heads
+            if task in (self.lasting if hidden else self.heads)
         }
-        return crop, targets, {task: sample.trust.get(task, 1.0) for task in targets}, source
 
 
 class Collate:
@@ -75,11 +86,25 @@ class Collate:
         return Batch(crops, targets, valid, torch.tensor([item[3] for item in items]))
 
 
+def balanced_repeats(samples: Sequence[Sample], task: str | None) -> np.ndarray:
+    """(N,) how often each sample takes its turn, so that a class of n samples counts about as sqrt(n).
+
+    Args:
+        samples: of one source.
+        task: an exclusive-class task; every sample takes one turn where None or where it has no such label.
+    """
+    labels = [sample.labels.get(task) if task else None for sample in samples]
+    counts = Counter(label for label in labels if isinstance(label, int))
+    most = max(counts.values(), default=0)
+    turns = [round((most / counts[label]) ** 0.5) if isinstance(label, int) else 1 for label in labels]
+    return np.array(turns, int)
+
+
 class MixSampler(Sampler[int]):
     """Indices of an epoch: every source gives its share; small ones repeat, large ones go on next epoch.
 
     Args:
-        sizes: number of samples of each source, in the order of FaceDataset.
+        turns: of each source the indices into FaceDataset; one that stands there twice has two turns.
         weights: relative share of each source.
         length: samples per epoch.
         seed: the order depends on it and on the epoch only, so that a resumed run goes on as it would have.
@@ -89,20 +114,20 @@ class MixSampler(Sampler[int]):
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        turns: Sequence[np.ndarray],
         weights: Sequence[float],
         length: int,
         seed: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.sizes = list(sizes)
+        self.turns = list(turns)
         self.length = length
         self.seed = seed
         self.rank = rank
         self.world = world
         self.epoch = 0
-        shares = np.asarray(weights, dtype=np.float64) * (np.asarray(sizes) > 0)
+        shares = np.asarray(weights, dtype=np.float64) * np.array([len(each) > 0 for each in turns])
         edges = np.round(np.cumsum(shares) / shares.sum() * length).astype(int)
         self.counts = np.diff(edges, prepend=0)
 
@@ -114,16 +139,17 @@ class MixSampler(Sampler[int]):
         return self.length // self.world
 
     def __iter__(self) -> Iterator[int]:
-        chosen, offset = [], 0
-        for source, (size, count) in enumerate(zip(self.sizes, self.counts, strict=True)):
-            if count:
-                chosen.append(offset + self._turns(source, size, int(count)))
-            offset += size
-        order = np.concatenate(chosen)
+        order = np.concatenate(
+            [
+                turns[self._walk(source, len(turns), int(count))]
+                for source, (turns, count) in enumerate(zip(self.turns, self.counts, strict=True))
+                if count
+            ]
+        )
         np.random.default_rng((self.seed, self.epoch)).shuffle(order)
         return iter(order[self.rank :: self.world][: len(self)].tolist())
 
-    def _turns(self, source: int, size: int, count: int) -> np.ndarray:
+    def _walk(self, source: int, size: int, count: int) -> np.ndarray:
         """The next ``count`` places of an endless walk over the source that visits all before it repeats."""
         start, stop = self.epoch * count, (self.epoch + 1) * count
         turns = range(start // size, (stop - 1) // size + 1)

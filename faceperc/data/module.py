@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
+import cv2
 import lightning as L
+import numpy as np
 from torch.utils.data import DataLoader
 
 from faceperc.data.augment import Augment, AugmentConfig
-from faceperc.data.mix import Collate, FaceDataset, MixSampler
-from faceperc.data.source import ParquetSource, Sample, data_folder
+from faceperc.data.mix import Collate, FaceDataset, MixSampler, balanced_repeats
+from faceperc.data.source import Sample, Source
+from faceperc.head import Head
+from faceperc.mae import MaskedAutoencoder
 from faceperc.model import FaceModel
 
 
@@ -22,6 +27,8 @@ class FaceData(L.LightningDataModule):
         path: folder of the parquet pack; the environment variable FACEPERC_DATA where None.
         batch_size: samples per step, of all processes together.
         epoch_size: samples per epoch.
+        temperature: T of p ~ weight * n^(1/T), where n is a source's number of samples (as in multilingual
+            BERT and T5); infinite, the weights alone, by default.
         augment: strength of the random views.
         workers: loader processes; with 0 the trainer's process loads.
         seed: seed of the order and of the views.
@@ -31,10 +38,11 @@ class FaceData(L.LightningDataModule):
 
     def __init__(
         self,
-        sources: list[ParquetSource],
+        sources: list[Source],
         path: str | None = None,
         batch_size: int = 128,
         epoch_size: int = 32_000,
+        temperature: float = math.inf,
         augment: AugmentConfig | None = None,
         workers: int = 1,
         seed: int = 0,
@@ -46,6 +54,7 @@ class FaceData(L.LightningDataModule):
         self.path = path
         self.batch_size = batch_size
         self.epoch_size = epoch_size
+        self.temperature = temperature
         self.augment = augment or AugmentConfig()
         self.workers = workers
         self.seed = seed
@@ -55,36 +64,44 @@ class FaceData(L.LightningDataModule):
         self._val: dict[str, list[Sample]] = {}
 
     @property
-    def model(self) -> FaceModel:
+    def model(self) -> FaceModel | MaskedAutoencoder:
         """The model that the trainer trains: its heads encode the labels, its crop rule makes the crops."""
         assert self.trainer is not None
         model = self.trainer.lightning_module.model
-        assert isinstance(model, FaceModel)
+        assert isinstance(model, FaceModel | MaskedAutoencoder)
         return model
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """The model's heads by task; none where it is pretrained, so that labels are left out."""
+        model = self.model
+        return {task: model.head(task) for task in model.tasks} if isinstance(model, FaceModel) else {}
 
     def setup(self, stage: str) -> None:
         """Read the files. Raises DataError if one is missing or damaged."""
         if self._train:
             return
-        folder = data_folder(self.path)
         self._train = [
-            source.read(folder, "train", self.limit) if "train" in source.splits else []
+            source.read(self.path, "train", self.limit) if "train" in source.splits else []
             for source in self.sources
         ]
         self._val = {
-            source.name: source.read(folder, "val", self.val_limit)
+            source.name: source.read(self.path, "val", self.val_limit)
             for source in self.sources
             if "val" in source.splits
         }
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The mix."""
-        heads = {task: self.model.head(task) for task in self.model.tasks}
+        heads = self.heads
         rule = self.model.config.crop_rule
         augment = Augment(self.augment, rule, self.seed + self.rank)
         sampler = MixSampler(
-            [len(samples) for samples in self._train],
-            [source.weight for source in self.sources],
+            self._turns(),
+            [
+                source.weight * len(samples) ** (1 / self.temperature)
+                for source, samples in zip(self.sources, self._train, strict=True)
+            ],
             self.epoch_size,
             self.seed,
             self.rank,
@@ -101,12 +118,21 @@ class FaceData(L.LightningDataModule):
             worker_init_fn=partial(_seed_worker, seed=self.seed * 1000 + self.rank * 100),
         )
 
+    def _turns(self) -> list[np.ndarray]:
+        """Of each source the indices into the joined data set, those of rare classes repeated."""
+        turns, offset = [], 0
+        for source, samples in zip(self.sources, self._train, strict=True):
+            repeats = balanced_repeats(samples, source.balance)
+            turns.append(offset + np.repeat(np.arange(len(samples)), repeats))
+            offset += len(samples)
+        return turns
+
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """One loader per source that has a validation split, in the order of ``val_names``.
 
         With several processes each gets its part of the samples.
         """
-        heads = {task: self.model.head(task) for task in self.model.tasks}
+        heads = self.heads
         rule = self.model.config.crop_rule
         return [
             DataLoader(
@@ -134,9 +160,10 @@ class FaceData(L.LightningDataModule):
 
 
 def _seed_worker(worker: int, seed: int) -> None:
-    """Give every loader process its own random views."""
+    """Give every loader process its own random views, and one thread: there are as many as cores already."""
     from torch.utils.data import get_worker_info
 
+    cv2.setNumThreads(0)
     info = get_worker_info()
     assert info is not None and isinstance(info.dataset, FaceDataset)
     dataset = info.dataset

@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from faceperc.crop import box_from_landmarks
-from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
-from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks
+from faceperc.data.boxes import box_from_fractions, box_from_yunet, corrected_ytf_landmarks
+from faceperc.data.derive import landmark_sample
 from faceperc.data.source import ParquetSource, Sample, decode_labels
 from faceperc.heads.expression import EXPRESSIONS
 from faceperc.heads.gender import GENDERS
@@ -21,17 +20,9 @@ _EVERYTHING = class_set(*CLASSES)
 _HAIR = class_set("hair")
 _AGE_BANDS = ((10, "0-9"), (20, "10-19"), (40, "20-39"), (60, "40-59"), (200, "60+"))
 _UTKFACE_GROUPS = ("White", "Black", "Asian", "Indian", "other")
+#: Where the face lies in a crop, in units of its size.
+UTKFACE_BOX = (0.07, 0.05, 0.93, 0.98)
 _MALE = 20  # index of "Male" among CelebA's attributes
-
-
-def _landmark_sample(image: NDArray[np.uint8], points: NDArray[np.float64]) -> Sample:
-    labels = {
-        "landmarks": points,
-        "pose": pose_from_landmarks(points),
-        "parsing": SetMask(parsing_from_landmarks(points, image.shape[:2]).astype(np.int16)),
-    }
-    derived = {"pose": 0.5, "parsing": 0.5}
-    return Sample(image, box_from_landmarks(points), labels, trust=derived, derived=frozenset(derived))
 
 
 class W300(ParquetSource):
@@ -43,7 +34,7 @@ class W300(ParquetSource):
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
-        return _landmark_sample(image, np.reshape(row["landmarks"], (68, 2)))
+        return landmark_sample(image, np.reshape(row["landmarks"], (68, 2)))
 
 
 class Ytf68(ParquetSource):
@@ -55,7 +46,7 @@ class Ytf68(ParquetSource):
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
-        return _landmark_sample(image, corrected_ytf_landmarks(row["landmarks"]))
+        return landmark_sample(image, corrected_ytf_landmarks(row["landmarks"]))
 
 
 class CelebAHQ(ParquetSource):
@@ -130,18 +121,12 @@ class UTKFace(ParquetSource):
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
-        height, width = image.shape[:2]
-        box = np.array([0.07, 0.05, 0.93, 0.98]) * [width, height, width, height]
+        box = box_from_fractions(UTKFACE_BOX, image.shape)
         if row["det_box"] is not None:
             box = box_from_yunet(row["det_box"])
         gender = 1 - int(row["gender"])  # UTKFace: 0 is male
         labels = {"age": float(row["age"]), "gender": gender}
-        groups = {
-            "age": next(name for limit, name in _AGE_BANDS if row["age"] < limit),
-            "gender": GENDERS[gender],
-            "UTKFace group": _UTKFACE_GROUPS[row["race"]],
-        }
-        return Sample(image, box, labels, groups=groups)
+        return Sample(image, box, labels, groups=utkface_groups(row["age"], gender, row["race"]))
 
 
 class Muxspace(ParquetSource):
@@ -169,6 +154,15 @@ class Fer2013(ParquetSource):
         height, width = image.shape[:2]
         box = np.array([0.09, 0.04, 0.91, 0.98]) * [width, height, width, height]
         return Sample(image, box, {"expression": EXPRESSIONS.index(row["expression"])})
+
+
+def utkface_groups(age: int, gender: int, race: int) -> dict[str, str]:
+    """Groups of Sample from an age, an index of GENDERS, and UTKFace's number of a race."""
+    return {
+        "age": next(name for limit, name in _AGE_BANDS if age < limit),
+        "gender": GENDERS[gender],
+        "UTKFace group": _UTKFACE_GROUPS[race],
+    }
 
 
 def _hair_mask(row: dict[str, Any]) -> SetMask:

@@ -5,24 +5,39 @@ from __future__ import annotations
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from faceperc.data.rows import decode_image, digest, read_rows
 from faceperc.errors import ConfigError, DataError
 
 #: Names the folder with the parquet pack where no configuration does.
 DATA_VARIABLE = "FACEPERC_DATA"
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A photograph that is decoded when it is needed: large data sets fit into memory that way.
+
+    Attributes:
+        data: bytes of an image file.
+        where: file and row, for messages.
+    """
+
+    data: bytes
+    where: str
+
+    def decode(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB. Raises DataError if the bytes are no readable image."""
+        return decode_image(self.data, self.where)
 
 
 @dataclass
@@ -30,22 +45,31 @@ class Sample:
     """One face in one photograph, with the labels that its source gives.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, or a file's bytes; ``pixels`` gives the former of both.
         box: (4,) x0, y0, x1, y1 of the face in image pixels, hairline to chin.
         labels: task -> label in image coordinates, in the form that the task's head takes.
         trust: task -> weight in (0, 1) of a label that is trusted less than a person's; 1 where absent.
         derived: tasks whose labels were computed from other labels: to learn from, not to measure by.
         name: file and row, for messages.
         groups: whom the photograph shows, e.g. {"age": "20-39"}: for metrics by group, never a target.
+        identity: person or video, where the source knows; one identity never lies in two splits.
+        digest: ``faceperc.data.rows.digest`` of the image's file: a teacher's labels are found by it.
     """
 
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | EncodedImage
     box: NDArray[np.float64]
     labels: dict[str, Any]
     trust: dict[str, float] = field(default_factory=dict)
     derived: frozenset[str] = frozenset()
     name: str = ""
     groups: dict[str, str] = field(default_factory=dict)
+    identity: str = ""
+    digest: str = ""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; decoded at every access where the image is encoded."""
+        return self.image.decode() if isinstance(self.image, EncodedImage) else self.image
 
 
 def data_folder(path: str | os.PathLike[str] | None = None) -> Path:
@@ -63,14 +87,15 @@ def data_folder(path: str | os.PathLike[str] | None = None) -> Path:
     return folder
 
 
-class ParquetSource(ABC):
-    """Photographs in `<folder>/<name>/<split>.parquet`: a row each, an `image` struct with the file's bytes.
-
-    A subclass says in ``sample`` what a row's columns mean.
+class Source(ABC):
+    """Labelled photographs of one origin.
 
     Args:
         weight: share of this source in the mix, relative to the other sources.
         splits: splits that are read; a source may serve validation only.
+        balance: an exclusive-class task (e.g. ``expression``) whose rare classes are drawn more often in
+            training: a class of n samples counts as sqrt(n) does (square-root sampling, as in Mahajan et al.,
+            "Exploring the Limits of Weakly Supervised Pretraining", ECCV 2018).
     """
 
     name: ClassVar[str]
@@ -78,26 +103,48 @@ class ParquetSource(ABC):
     origin: ClassVar[str]
     licence: ClassVar[str]
 
-    def __init__(self, weight: float = 1.0, splits: tuple[str, ...] = ("train", "val")) -> None:
+    def __init__(
+        self, weight: float = 1.0, splits: tuple[str, ...] = ("train", "val"), balance: str | None = None
+    ) -> None:
         self.weight = weight
         self.splits = splits
+        self.balance = balance
+
+    def facts(self) -> list[dict[str, str]]:
+        """Name, origin and licence of the source and of whatever else its labels come from."""
+        return [{"name": self.name, "origin": self.origin, "licence": self.licence}]
+
+    @abstractmethod
+    def read(
+        self, folder: str | os.PathLike[str] | None, split: str, limit: int | None = None
+    ) -> list[Sample]:
+        """The usable samples of a split.
+
+        Args:
+            folder: the data folder (see ``data_folder``); a source that knows its own place ignores it.
+            split: one of ``splits``.
+            limit: read at most this many photographs.
+
+        Raises:
+            DataError: if a file is missing or damaged.
+        """
+
+
+class ParquetSource(Source):
+    """Photographs in `<folder>/<name>/<split>.parquet`: a row each, an `image` struct with the file's bytes.
+
+    A subclass says in ``sample`` what a row's columns mean.
+    """
 
     @abstractmethod
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """The row's face and labels, or None if the row is of no use here."""
 
-    def read(self, folder: Path, split: str, limit: int | None = None) -> list[Sample]:
-        """All usable rows of a split, decoded.
-
-        Args:
-            folder: the pack's folder.
-            split: "train" or "val".
-            limit: read at most this many rows.
-
-        Raises:
-            DataError: if the file is missing or no parquet file, or an image in it is damaged.
-        """
-        path = folder / self.name / f"{split}.parquet"
+    def read(
+        self, folder: str | os.PathLike[str] | None, split: str, limit: int | None = None
+    ) -> list[Sample]:
+        """See Source.read: all usable rows of a split, decoded."""
+        path = data_folder(folder) / self.name / f"{split}.parquet"
         samples = []
         for index, row in enumerate(read_rows(path)):
             if limit is not None and index >= limit:
@@ -109,11 +156,12 @@ class ParquetSource(ABC):
                 raise DataError(f"{path}: no column {error.args[0]!r}") from error
             if sample is not None:
                 sample.name = where
+                sample.digest = digest(row["image"]["bytes"])
                 samples.append(sample)
         return samples
 
 
-def load_sources(path: str | os.PathLike[str] | None = None) -> list[ParquetSource]:
+def load_sources(path: str | os.PathLike[str] | None = None) -> list[Source]:
     """The sources of a YAML list as in configs/data/pack.yaml, which is the default.
 
     Raises:
@@ -125,27 +173,14 @@ def load_sources(path: str | os.PathLike[str] | None = None) -> list[ParquetSour
         else Path(str(resources.files("faceperc.configs") / "data" / "pack.yaml"))
     )
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--sources", type=list[ParquetSource])
+    parser.add_argument("--sources", type=list[Source])
     try:
-        sources: list[ParquetSource] = parser.instantiate_classes(
+        sources: list[Source] = parser.instantiate_classes(
             parser.parse_object({"sources": yaml.safe_load(chosen.read_text())})
         ).sources
     except (OSError, ArgumentError, yaml.YAMLError) as error:
         raise ConfigError(f"{chosen}: no usable list of sources ({error})") from error
     return sources
-
-
-def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Encoded bytes -> (H, W, 3) uint8 RGB.
-
-    Raises:
-        DataError: naming ``where`` if the bytes are no readable image.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{where}: the image cannot be decoded ({error})") from error
 
 
 def decode_labels(data: bytes, where: str) -> NDArray[np.uint8]:
@@ -155,24 +190,3 @@ def decode_labels(data: bytes, where: str) -> NDArray[np.uint8]:
             return np.asarray(picture)
     except (OSError, UnidentifiedImageError) as error:
         raise DataError(f"{where}: the mask cannot be decoded ({error})") from error
-
-
-def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a parquet file, a few hundred in memory at a time.
-
-    Args:
-        path: the file.
-        columns: read only those of these columns that the file has; all by default.
-
-    Raises:
-        DataError: if the file is missing or is no parquet file.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: missing; the data folder needs this file (see the configuration's sources)")
-    try:
-        with pq.ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-            for batch in file.iter_batches(batch_size=256, columns=names):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read, not a readable parquet file ({error})") from error

@@ -18,7 +18,8 @@ from PIL import Image
 
 from faceperc.crop import box_from_landmarks
 from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
-from faceperc.data.source import data_folder, read_rows
+from faceperc.data.rows import read_rows
+from faceperc.data.source import data_folder
 from faceperc.detector.loss import DOUBT, FACE, IGNORE
 from faceperc.errors import DataError
 

@@ -1,0 +1,153 @@
+"""`faceperc data`: check data sets, prepare sources for fast training, let teachers label them."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from faceperc._files import write_file
+from faceperc.data.adapters import ADAPTERS
+from faceperc.data.check import SplitReport, check_split, shared_identities
+from faceperc.data.folder import FolderSource
+from faceperc.data.prepared import prepare
+from faceperc.data.sheet import contact_sheet
+from faceperc.data.source import Sample, data_folder, load_sources
+from faceperc.data.teachers.agreement import GAPS, agreement
+from faceperc.data.teachers.format import labels_path, read_labels, write_labels
+from faceperc.data.teachers.model import label_source, teacher_of
+from faceperc.predict import Predictor
+from faceperc.zoo import DEFAULT_MODEL
+
+_SHOWN = 10  # problems that are printed in full
+
+
+def main(args: list[str]) -> int:
+    """Run a subcommand; `--help` lists them. Returns 1 if something is damaged."""
+    parser = argparse.ArgumentParser(prog="faceperc data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="count and verify a data set, and draw a contact sheet")
+    check.add_argument("path", help="the data set's folder, as its authors distribute it")
+    check.add_argument("--as", dest="adapter", required=True, choices=sorted(ADAPTERS), help="which data set")
+    check.add_argument("--split", action="append", help="only this split; may be repeated")
+    check.add_argument("--limit", type=int, help="open at most this many photographs of each split")
+    check.add_argument("--sheet", help="write a contact sheet of random faces with their labels (PNG)")
+    check.add_argument("--faces", type=int, default=24, help="faces on the sheet")
+    ready = commands.add_parser("prepare", help="store the faces of all sources, shrunken, in parquet files")
+    ready.add_argument("sources", help="YAML list of sources, as in configs/data")
+    ready.add_argument("out", help="folder for the parquet files")
+    ready.add_argument("--data", help="data folder; else FACEPERC_DATA")
+    label = commands.add_parser("label", help="let an exported model label the faces of all sources")
+    label.add_argument("sources", help="YAML list of sources, as in configs/data")
+    label.add_argument("--teacher", default=DEFAULT_MODEL, help="a name or an ONNX file")
+    label.add_argument("--tasks", help="only these tasks, separated by commas")
+    label.add_argument("--data", help="data folder; else FACEPERC_DATA")
+    label.add_argument("--out", help="folder for the labels; else the data folder")
+    label.add_argument("--threads", type=int, help="threads of ONNX Runtime")
+    agree = commands.add_parser("agree", help="compare a teacher's labels with those of the sources")
+    agree.add_argument("sources", help="YAML list of sources, as in configs/data")
+    agree.add_argument("--teacher", required=True, help="its name, as in the files' names")
+    agree.add_argument("--labels", help="folder of the teacher's labels; else the data folder")
+    agree.add_argument("--data", help="data folder; else FACEPERC_DATA")
+    agree.add_argument("--split", default="val", help="the split to compare")
+    options = parser.parse_args(args)
+    if options.command == "label":
+        return _label(options)
+    if options.command == "agree":
+        return _agree(options)
+    if options.command == "prepare":
+        for path, count in prepare(load_sources(options.sources), options.data, options.out):
+            print(f"{path}: {count} faces")
+        return 0
+    return _check(options)
+
+
+def _label(options: argparse.Namespace) -> int:
+    """Label every split of every source; files that are there already are left."""
+    tasks = options.tasks.split(",") if options.tasks else None
+    predictor = Predictor(options.teacher, tasks=tasks, threads=options.threads)
+    teacher = teacher_of(predictor)
+    for source in load_sources(options.sources):
+        for split in source.splits:
+            path = labels_path(options.out or data_folder(options.data), source.name, split, teacher.name)
+            if path.exists():
+                print(f"{path}: is there already")
+                continue
+            labels = list(label_source(predictor, source, options.data, split))
+            print(f"{write_labels(path, teacher, labels)}: {len(labels)} labels")
+    return 0
+
+
+def _agree(options: argparse.Namespace) -> int:
+    headings = ("set", "faces", "labelled", "confidence", *GAPS)
+    table = Table(*headings, title=f"{options.teacher} on {options.split}")
+    for source in load_sources(options.sources):
+        samples = source.read(options.data, options.split)
+        folder = options.labels or data_folder(options.data)
+        path = labels_path(folder, source.name, options.split, options.teacher)
+        found = agreement(samples, read_labels(path)[1])
+        gaps = (found.gaps.get(name) for name in GAPS)
+        table.add_row(
+            source.name, str(len(samples)), f"{found.labelled:.1%}", f"{found.confidence:.2f}",
+            *("" if gap is None else f"{gap:.2f}" for gap in gaps),
+        )  # fmt: skip
+    Console().print(table)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    splits = tuple(options.split) if options.split else None
+    source = ADAPTERS[options.adapter](root=str(Path(options.path).resolve()), splits=splits)
+    reservoir = _Reservoir(options.faces)
+    root = source.place()
+    reports = [check_split(source, root, split, options.limit, reservoir.offer) for split in source.splits]
+    _print(source, reports)
+    if options.sheet:
+        print(write_file(options.sheet, contact_sheet(reservoir.samples)))
+    shared = shared_identities(reports)
+    for (first, second), identities in shared.items():
+        some = ", ".join(sorted(identities)[:5])
+        print(f"{len(identities)} identities lie in both {first} and {second}, e.g. {some}")
+    problems = [problem for report in reports for problem in report.problems]
+    for problem in problems[:_SHOWN]:
+        print(problem)
+    if len(problems) > _SHOWN:
+        print(f"... and {len(problems) - _SHOWN} more")
+    return 1 if problems or shared else 0
+
+
+class _Reservoir:
+    """A fair choice of ``size`` samples out of a stream of unknown length (Vitter's algorithm R, 1985)."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.seen = 0
+        self.samples: list[Sample] = []
+        self.random = random.Random(0)
+
+    def offer(self, sample: Sample) -> None:
+        self.seen += 1
+        if len(self.samples) < self.size:
+            self.samples.append(sample)
+        elif (place := self.random.randrange(self.seen)) < self.size:
+            self.samples[place] = sample
+
+
+def _print(source: FolderSource, reports: list[SplitReport]) -> None:
+    table = Table("split", "listed", "usable", "damaged", "identities", "labels", title=source.origin)
+    for report in reports:
+        labels = []
+        for task, count in report.labels.items():
+            classes = report.classes[task]
+            few = len(classes) <= 10
+            listed = ", ".join(f"{value}: {classes[value]}" for value in sorted(classes)) if few else ""
+            labels.append(f"{task} {count}" + (f" ({listed})" if listed else ""))
+        table.add_row(
+            report.split, str(report.items), str(report.usable), str(len(report.problems)),
+            str(len(report.identities) or "-"), "\n".join(labels),
+        )  # fmt: skip
+    Console().print(table)
+    Console().print(f"licence: {source.licence}")

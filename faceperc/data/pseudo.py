@@ -1,0 +1,143 @@
+"""A source with a teacher's labels where it has none of its own."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from faceperc.data.prepared import unpack_label
+from faceperc.data.source import Sample, Source, data_folder
+from faceperc.data.teachers.format import PseudoLabel, Teacher, labels_path, read_labels
+from faceperc.detector.metrics import iou_matrix
+from faceperc.errors import ConfigError, DataError
+
+#: The teacher's box is the source's face if they overlap by this much.
+_SAME_FACE = 0.3
+
+
+class WithPseudoLabels(Source):
+    """Another source, whose training samples also learn from a teacher.
+
+    A label of the source's own always wins. A teacher's counts as derived, so nothing is measured by it, and
+    the validation split is left as it is. Its weight in the loss is ``trust`` times its confidence.
+
+    Args:
+        source: any source.
+        teacher: name of the teacher, as in the files' names.
+        folder: where the labels lie, as `<folder>/<source>/<split>.<teacher>.parquet`; the data folder by
+            default.
+        tasks: the tasks to take; all that the teacher labels by default.
+        trust: weight of a label that the teacher is certain of, in (0, 1].
+        min_confidence: labels that the teacher is less certain of are left out, in [0, 1).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        teacher: str,
+        folder: str | None = None,
+        tasks: tuple[str, ...] | None = None,
+        trust: float = 0.5,
+        min_confidence: float = 0.0,
+    ) -> None:
+        super().__init__(source.weight, source.splits, source.balance)
+        if not 0 < trust <= 1 or not 0 <= min_confidence < 1:
+            raise ConfigError(
+                f"trust lies in (0, 1] and min_confidence in [0, 1); got {trust} and {min_confidence}"
+            )
+        self.source = source
+        self.teacher = teacher
+        self.folder = folder
+        self.tasks = tasks
+        self.trust = trust
+        self.min_confidence = min_confidence
+        self._facts: dict[str, str] | None = None  # known once the labels are read
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The source's name."""
+        return self.source.name
+
+    @property
+    def origin(self) -> str:  # type: ignore[override]
+        """The source's origin."""
+        return self.source.origin
+
+    @property
+    def licence(self) -> str:  # type: ignore[override]
+        """The source's licence."""
+        return self.source.licence
+
+    def facts(self) -> list[dict[str, str]]:
+        """See Source.facts: the source's, and the teacher's once its labels are read."""
+        return [*self.source.facts(), *([self._facts] if self._facts else [])]
+
+    def read(
+        self, folder: str | os.PathLike[str] | None, split: str, limit: int | None = None
+    ) -> list[Sample]:
+        """See Source.read.
+
+        Raises:
+            DataError: also if the teacher's file is missing or damaged, lacks a task, or is about other
+                photographs. Single photographs without a label are counted in a warning.
+        """
+        samples = self.source.read(folder, split, limit)
+        if split != "train":
+            return samples
+        path = labels_path(self.folder or data_folder(folder), self.name, split, self.teacher)
+        teacher, labels = read_labels(path)
+        self._facts = _facts(teacher)
+        missing = set(self.tasks or ()) - {label.task for label in labels}
+        if missing:
+            raise DataError(f"{path}: does not label {', '.join(sorted(missing))}")
+        own = match_faces(samples, labels)
+        for sample, of_face in zip(samples, own, strict=True):
+            for label in of_face:
+                self._add(sample, label)
+        lonely = sum(not of_face for of_face in own)
+        if lonely:
+            message = (
+                f"{path}: nothing about {lonely} of {len(samples)} faces of {self.name}: the teacher did not "
+                "find them, or the photographs have changed since"
+            )
+            if lonely == len(samples):
+                raise DataError(f"{message}; label them again (docs/teachers.md)")
+            rank_zero_warn(message)
+        return samples
+
+    def _add(self, sample: Sample, label: PseudoLabel) -> None:
+        """Give the label to the sample, unless it has its own, or the label is not wanted."""
+        unwanted = self.tasks is not None and label.task not in self.tasks
+        weight = self.trust * label.confidence
+        if unwanted or label.task in sample.labels or weight <= 0 or label.confidence < self.min_confidence:
+            return
+        sample.labels[label.task] = unpack_label(label.label)
+        sample.trust[label.task] = weight
+        sample.derived |= {label.task}
+
+
+def _facts(teacher: Teacher) -> dict[str, str]:
+    origin = f"labels by {teacher.origin}, version {teacher.version}"
+    return {"name": teacher.name, "origin": origin, "licence": teacher.licence}
+
+
+def match_faces(samples: Sequence[Sample], labels: Iterable[PseudoLabel]) -> list[list[PseudoLabel]]:
+    """Of each sample the labels of its face: its photograph's, in the box that overlaps its own best."""
+    by_photograph = defaultdict(list)
+    for label in labels:
+        by_photograph[label.sha256].append(label)
+    return [_of_face(sample, by_photograph.get(sample.digest, [])) for sample in samples]
+
+
+def _of_face(sample: Sample, labels: list[PseudoLabel]) -> list[PseudoLabel]:
+    if not labels:
+        return []
+    overlap = iou_matrix(sample.box[None], np.array([label.box for label in labels]))[0]
+    best = int(overlap.argmax())
+    if overlap[best] < _SAME_FACE:
+        return []
+    return [label for label in labels if label.box == labels[best].box]

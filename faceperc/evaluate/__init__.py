@@ -1,0 +1,1 @@
+"""How good a model file is: `faceperc eval` and `faceperc compare`."""

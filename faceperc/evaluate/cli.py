@@ -1,0 +1,96 @@
+"""`faceperc eval`: measure a model file on labelled photographs, with bootstrap intervals."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib import import_module
+
+from faceperc._files import write_file
+from faceperc.data.source import load_sources
+from faceperc.detect import FaceDetector
+from faceperc.evaluate.measure import Measurement, measure
+from faceperc.evaluate.page import Section, render, worst_cases
+from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
+from faceperc.evaluate.saved import save
+from faceperc.runtime import OnnxModel
+from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
+
+
+def main(args: list[str]) -> int:
+    """Evaluate a face model; `--help` lists the options."""
+    parser = argparse.ArgumentParser(
+        prog="faceperc eval",
+        description="Measure a face model on a held-out split of every source.",
+        epilog="Example: FACEPERC_DATA=data faceperc eval faceperc-nano --boxes detector --html page.html",
+    )
+    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="a name or an ONNX file")
+    add_data_options(parser)
+    parser.add_argument("--groups", action="store_true", help="print the subgroups too")
+    parser.add_argument(
+        "--json", help="also write the figures to this file, and each face's rows to a .npz beside it"
+    )
+    parser.add_argument("--markdown", help="also write the table to this file, for the model card")
+    parser.add_argument(
+        "--html",
+        help="also write a page with curves and the worst cases as pictures to this file. It shows "
+        "photographs of people: share it only as the data's licences and those people's privacy allow",
+    )
+    parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
+    options = parse(parser, args)
+    model = OnnxModel(find_model(options.model), options.threads)
+    sections = []
+    for each in measure_as(options, model):
+        cases = worst_cases(model, each, options.worst) if options.html else []
+        sections.append(Section(summarise(each), each.without_faces(), cases))
+    results = [section.result for section in sections]
+    title = f"{model.metadata.name}, boxes from the {options.boxes}"
+    rows = table_rows(results, options.groups)
+    show(HEADINGS, rows, title)
+    if options.markdown:
+        write_file(options.markdown, markdown(rows).encode())
+    document = {
+        "model": model.metadata.name,
+        "weights_sha256": model.metadata.weights_sha256,
+        "boxes": options.boxes,
+        "split": options.split,
+        "results": [asdict(result) for result in results],
+        "config": model.metadata.raw["config"],
+    }
+    if options.json:
+        save(options.json, document, [section.measurement for section in sections])
+    if options.html:
+        write_file(options.html, render(document, sections).encode())
+    return 0
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which faces are measured, and how."""
+    parser.add_argument("--data", help="folder of the data pack; else FACEPERC_DATA")
+    parser.add_argument("--sources", help="YAML list of sources; else the pack's (configs/data/pack.yaml)")
+    parser.add_argument("--split", default="val", help="the split that is read, e.g. test; default: val")
+    parser.add_argument(
+        "--boxes", choices=("label", "detector"), default="label", help="where the face boxes come from"
+    )
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
+    parser.add_argument("--limit", type=int, help="at most this many faces of each source")
+    parser.add_argument("--threads", type=int, help="threads of ONNX Runtime")
+    parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
+
+
+def parse(parser: argparse.ArgumentParser, args: Sequence[str]) -> argparse.Namespace:
+    """The options; the modules that they name are imported."""
+    options = parser.parse_args(args)
+    for module in options.modules:
+        import_module(module)
+    return options
+
+
+def measure_as(options: argparse.Namespace, model: OnnxModel) -> Iterator[Measurement]:
+    """Measure a model as ``add_data_options`` says."""
+    detector = None
+    if options.boxes == "detector":
+        detector = FaceDetector(OnnxModel(find_model(options.detector), options.threads))
+    sources = load_sources(options.sources)
+    yield from measure(model, sources, options.data, detector, options.limit, options.split)

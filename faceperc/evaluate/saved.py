@@ -1,0 +1,72 @@
+"""An evaluation on disk: `NAME.json` with the figures for people and programs, and beside it `NAME.npz` with
+every face's rows, from which `faceperc compare` makes paired differences.
+
+The npz holds plain arrays, nothing pickled: for each source and task `SOURCE/TASK/rows`, (M, K) float, the
+statistics of the task's head, and `SOURCE/TASK/names`, (M,) text, the faces' names.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faceperc._files import write_file
+from faceperc.errors import DataError
+from faceperc.evaluate.measure import Measurement, heads_of
+from faceperc.evaluate.report import json_text
+
+
+def save(path: str | Path, document: dict[str, Any], measurements: Sequence[Measurement]) -> None:
+    """Write the figures and, beside them, the rows that they were made of.
+
+    Args:
+        path: the JSON file.
+        document: the figures; must hold ``model``, the model's name, and ``config``, its configuration.
+        measurements: the rows.
+
+    Raises:
+        UsageError: if a file cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for each in measurements:
+        arrays[f"{each.source}/{each.task}/rows"] = each.rows
+        arrays[f"{each.source}/{each.task}/names"] = np.array(each.names)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    write_file(_rows_path(path), stream.getvalue())
+    write_file(path, json_text(document).encode("ascii"))
+
+
+def load(path: str | Path) -> tuple[str, list[Measurement]]:
+    """The model's name and the measurements, without the faces.
+
+    Raises:
+        DataError: if one of the two files is missing or damaged.
+        ConfigError: if the model's configuration names something unknown.
+    """
+    rows_path = _rows_path(path)
+    try:
+        document = json.loads(Path(path).read_text())
+        name, heads = str(document["model"]), heads_of(document["config"])
+        measurements = []
+        with np.load(rows_path, allow_pickle=False) as arrays:
+            for result in document["results"]:
+                source, task = result["source"], result["task"]
+                rows, names = (arrays[f"{source}/{task}/{part}"] for part in ("rows", "names"))
+                measurements.append(Measurement(source, task, heads[task], rows, names.tolist()))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} and {rows_path.name} beside it: not an evaluation as 'faceperc eval --json' writes it "
+            f"({error!r}); keep both files together, or evaluate again"
+        ) from error
+    return name, measurements
+
+
+def _rows_path(path: str | Path) -> Path:
+    return Path(path).with_suffix(".npz")
