@@ -328,3 +328,23 @@ def test_ratios_are_medians_over_rounds_of_the_same_run() -> None:
     timing = {timing.name: timing for timing in summarise(rows, 8, "b")}["a"]
     assert (timing.ratio, timing.lowest, timing.highest) == (2.0, 1.0, 4.0)
     assert timing.images_per_second == 8.0
+
+
+def test_a_backdrop_fills_what_lies_outside_and_nothing_else() -> None:
+    face, other = np.full((64, 64, 3), 200, np.uint8), np.full((300, 300, 3), 90, np.uint8)
+    tight = Sample(face, np.array([8.0, 8.0, 56.0, 56.0]), {})
+    wide = Sample(other, np.array([100.0, 100.0, 200.0, 200.0]), {})
+    plain = AugmentConfig(rotation=0, scale=0, shift=0, flip=0, tight=0, photometric=0, backdrop=1.0)
+    rule = CropRule(SIZE, scale=2.0)
+    augment = Augment(plain, rule, seed=0)
+    view = augment.view(tight)
+    crop = augment.pixels(tight, view, around=wide)
+    inside = view.pixels(np.full_like(face, 255))[..., 0]
+    assert (crop[inside == 255] == 200).all() and (crop[inside == 0] == 90).all()
+    assert (inside == 0).any() and (inside == 255).any()
+    # the data set asks for one where the recipe says so, and only there
+    always, never = (
+        FaceDataset([[tight], [wide]], {}, rule, Augment(replace(plain, backdrop=share), rule, seed=0))
+        for share in (1.0, 0.0)
+    )
+    assert any((always[0][0] == 90).any() for _ in range(8)) and not (never[0][0] == 90).all(-1).any()

@@ -29,6 +29,8 @@ class AugmentConfig:
         shift: the box moves by up to this fraction of its longer side.
         flip: probability of a mirror.
         tight: probability that what surrounds the face is blanked, as in data of tight crops.
+        backdrop: probability that what lies outside the photograph is filled from another one instead of a
+            grey: faces of tight crops then also learn in surroundings, as they have at prediction.
         photometric: strength of the colour, blur, noise and compression changes; 0 turns them off.
         perspective: the camera is turned by up to this many degrees about each axis of the image.
         aspect: the view is stretched by up to this fraction, in width or height.
@@ -42,6 +44,7 @@ class AugmentConfig:
     shift: float = 0.12
     flip: float = 0.5
     tight: float = 0.2
+    backdrop: float = 0.0
     photometric: float = 1.0
     perspective: float = 0.0
     aspect: float = 0.0
@@ -93,8 +96,20 @@ class Augment:
             view = replace(view, cover=self._cover(sample, view, things))
         return view
 
-    def pixels(self, sample: Sample, view: View) -> NDArray[np.uint8]:
-        """(S, S, 3) uint8: the view's pixels, behind its cover, changed as a camera might."""
+    def wants_backdrop(self) -> bool:
+        """Whether the next view shall have another photograph around it."""
+        return bool(self.config.backdrop) and bool(self.random.random() < self.config.backdrop)
+
+    def pixels(self, sample: Sample, view: View, around: Sample | None = None) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8: the view's pixels, behind its cover, changed as a camera might.
+
+        Args:
+            sample: the photograph.
+            view: the view of it.
+            around: another photograph, whose surroundings of a face fill what lies outside this one.
+        """
+        if around is not None:
+            return self.change(self._on_backdrop(sample, view, around), view.cover)
         # Black outside the image, as at prediction, or any grey: what lies outside must not tell the source.
         fill = 0 if self.random.random() < 0.5 else int(self.random.integers(256))
         return self.change(view.pixels(sample.pixels, fill), view.cover)
@@ -105,6 +120,16 @@ class Augment:
             crop = cover.paint(crop, self.random)
         changed: NDArray[np.uint8] = self.camera(image=crop)["image"]
         return changed
+
+    def _on_backdrop(self, sample: Sample, view: View, around: Sample) -> NDArray[np.uint8]:
+        image = sample.pixels
+        inside = view.pixels(np.full_like(image, 255)) / 255.0
+        backdrop = plain_view(around, self.rule).pixels(around.pixels)
+        # the view is black outside, so its border pixels are mixed already
+        mixed: NDArray[np.uint8] = (
+            (view.pixels(image) + (1 - inside) * backdrop + 0.5).clip(0, 255).astype(np.uint8)
+        )
+        return mixed
 
     def _cover(self, sample: Sample, view: View, things: bool) -> Cover:
         shape = str(self.random.choice(list(SHAPES))) if things else "patch"

@@ -55,9 +55,14 @@ class FaceDataset(Dataset[Item]):
             crop = view.pixels(sample.pixels)
         else:
             view = self.augment.view(sample, things=not self.lasting.isdisjoint(sample.labels))
-            crop = self.augment.pixels(sample, view)
+            around = self._another() if self.augment.wants_backdrop() else None
+            crop = self.augment.pixels(sample, view, around)
         targets = self.targets(sample, view)
         return crop, targets, {task: sample.trust.get(task, 1.0) for task in targets}, source
+
+    def _another(self) -> Sample:
+        assert self.augment is not None
+        return self.samples[self.augment.random.integers(len(self.samples))][0]
 
     def targets(self, sample: Sample, view: View) -> dict[str, Target]:
         """task -> target in the view. Labels that a thing in front of the face may refute are left out."""
