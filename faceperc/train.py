@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from faceperc._files import write_file
@@ -27,6 +28,7 @@ from faceperc.mae import MaskedAutoencoder
 from faceperc.model import FaceModel, masked_losses, read_backbone, read_training
 from faceperc.optimiser import OptimiserConfig, create_optimiser
 from faceperc.teacher import Teacher, TeacherConfig
+from faceperc.transfer import take_weights
 from faceperc.weighting import UncertaintyWeighting
 
 
@@ -65,7 +67,8 @@ class FaceTraining(ModelTraining):
         network: the model's configuration.
         optimiser: learning rate and decay.
         compile: compile the forward pass (needs a C++ compiler).
-        start_from: folder of a saved model whose weights the training starts from.
+        start_from: folder of a saved model whose weights the training starts from. Tasks that it lacks, or has
+            with other shapes, start afresh.
         start_backbone_from: folder of a pretrained backbone, or of a saved model: of its weights only the
             backbone's are taken.
         weighting: how the tasks' losses are summed: by the weights of their heads, or by learned
@@ -111,10 +114,8 @@ class FaceTraining(ModelTraining):
         self._statistics: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def _start_from(self, other: FaceModel) -> None:
-        try:
-            self.model.load_state_dict(other.state_dict())
-        except RuntimeError as error:
-            raise ConfigError(f"start_from: its weights do not fit this model ({error})") from error
+        if new := take_weights(self.model, other):
+            rank_zero_info(f"start_from: nothing in it fits these tasks, which start afresh: {', '.join(new)}")
 
     def _start_backbone_from(self, folder: str) -> None:
         try:

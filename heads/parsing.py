@@ -186,8 +186,8 @@ class Parsing(Head):
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
         """(N,) -log of the probability of each pixel's set, averaged over the labelled pixels; and Dice."""
         sets = target["sets"]
-        bits = torch.arange(len(CLASSES), device=sets.device).view(1, -1, 1, 1)
-        allowed = (sets[:, None] >> bits & 1).bool()
+        bits = 1 << torch.arange(len(CLASSES), dtype=sets.dtype, device=sets.device).view(1, -1, 1, 1)
+        allowed = (sets[:, None] & bits) > 0
         logits = raw["logits"]
         inside = logits.masked_fill(~allowed, -1e4).logsumexp(dim=1)
         surprise = (logits.logsumexp(dim=1) - inside).clamp(max=20.0)
