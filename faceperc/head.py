@@ -123,8 +123,8 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N,) loss of each sample. Samples without the label are masked by the caller, so loss and gradient
-        must be finite for ``empty_target`` too."""
+        """(N,) loss of each sample, not negative. Samples without the label are masked by the caller, so loss
+        and gradient must be finite for ``empty_target`` too."""
 
     @abstractmethod
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:

@@ -27,6 +27,7 @@ class OptimiserConfig:
             The decoder and the heads have the full rate. All layers have it where None.
     """
 
+    name: str = "adamw"
     lr: float = 6e-4
     weight_decay: float = 0.05
     warmup: float = 0.05
@@ -48,7 +49,7 @@ def create_optimiser(
     """
     optimiser = create_optimizer_v2(
         model,
-        opt="adamw",
+        opt=config.name,
         lr=config.lr,
         weight_decay=config.weight_decay,
         betas=config.betas,

@@ -24,6 +24,7 @@ from torch import Tensor
 
 PointLoss = Callable[[Mapping[str, Tensor], Tensor, int], Tensor]
 
+_ERROR_WEIGHT = 0.1  # of the expected error's likelihood
 _UNITS = 20.0  # distances are counted in twentieths of the crop where they are not divided by a sigma
 _WING_WIDTH, _WING_CURVATURE = 10 / 256, 2 / 256  # of the crop
 # The smooth L1's scale and the least eigenvalue; the authors' code counts in half crops, this in whole ones.
@@ -109,6 +110,15 @@ POINT_LOSSES: dict[str, PointLoss] = {
     each.__name__: each for each in (laplace, wing, laplace_nll, gaussian_nll, star)
 }
 
+#: What each multiplies ``log_sigma`` by. All else in it is not negative.
+LOG_SIGMA_FACTOR = {
+    "laplace": _ERROR_WEIGHT,
+    "wing": _ERROR_WEIGHT,
+    "laplace_nll": 2.0,
+    "gaussian_nll": 2.0,
+    "star": _ERROR_WEIGHT,
+}
+
 #: Those that need ``shape`` among the raw outputs.
 ANISOTROPIC = {"laplace_nll", "gaussian_nll", "star"}
 
@@ -125,7 +135,7 @@ def mean_stretch(shape: Tensor) -> Tensor:
 
 def _expected_error(raw: Mapping[str, Tensor], distance: Tensor) -> Tensor:
     """A tenth of |d| / s + log s."""
-    return 0.1 * (distance * (-raw["log_sigma"]).exp() + raw["log_sigma"])
+    return _ERROR_WEIGHT * (distance * (-raw["log_sigma"]).exp() + raw["log_sigma"])
 
 
 def _elliptic_square(error: Tensor, shape: Tensor) -> Tensor:

@@ -18,9 +18,10 @@ from faceperc.data.view import View
 from faceperc.errors import ConfigError
 from faceperc.head import Features, Head, HeadContext, Target
 from faceperc.layers import Mlp
-from faceperc.point_losses import ANISOTROPIC, POINT_LOSSES, mean_stretch
+from faceperc.point_losses import ANISOTROPIC, LOG_SIGMA_FACTOR, POINT_LOSSES, mean_stretch
 
 _FAILURE = 10.0  # % NME
+_LOG_SIGMA = (-4.0, 5.0)  # least and largest, of crop pixels
 _FACE_WIDTH = float(np.ptp(MEAN_FACE[:, 0]))
 
 
@@ -67,6 +68,7 @@ class PointsHead(Head):
         if loss not in POINT_LOSSES:
             raise ConfigError(f"{type(self).__name__}: {unknown_name('loss', loss, POINT_LOSSES)}")
         self.point_loss = POINT_LOSSES[loss]
+        self.least_loss = LOG_SIGMA_FACTOR[loss] * _LOG_SIGMA[0]
         self.has_shape = loss in ANISOTROPIC
         self.count = len(self.start)
         self.num_queries = math.ceil(self.count / self.points_per_query)
@@ -90,7 +92,7 @@ class PointsHead(Head):
         # the last query may have more slots than there are points
         out = out[:, : self.count] if self.order is None else out[:, self.slots]
         points = self.base + out[..., :2] * (self.size / 8)
-        raw = {"points": points, "log_sigma": out[..., 2].clamp(-4.0, 5.0)}
+        raw = {"points": points, "log_sigma": out[..., 2].clamp(*_LOG_SIGMA)}
         if self.has_shape:
             raw["shape"] = out[..., 3:5].clamp(-2.0, 2.0)
         if self.has_visibility:
@@ -122,10 +124,13 @@ class PointsHead(Head):
         }
 
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N,) mean of the chosen loss over the known points, plus the cross-entropy of the visibility."""
+        """(N,) mean of the chosen loss over the known points, plus the cross-entropy of the visibility.
+
+        Likelihoods can be negative: a constant keeps the loss above 0, where learned task weights want it.
+        """
         known = target["points"].isfinite().all(-1)
         truth = torch.where(known[..., None], target["points"], raw["points"].detach())
-        loss = _mean_where(known, self.point_loss(raw, truth, self.size))
+        loss = _mean_where(known, self.point_loss(raw, truth, self.size) - self.least_loss)
         if self.has_visibility:
             told = target["visible"].isfinite()
             each = F.binary_cross_entropy_with_logits(

@@ -67,8 +67,8 @@ class FaceTraining(ModelTraining):
         network: the model's configuration.
         optimiser: learning rate and decay.
         compile: compile the forward pass (needs a C++ compiler).
-        start_from: folder of a saved model whose weights the training starts from. Tasks that it lacks, or has
-            with other shapes, start afresh.
+        start_from: folder of a saved model whose weights the training starts from. Tasks that it lacks, or
+            has with other shapes, start afresh.
         start_backbone_from: folder of a pretrained backbone, or of a saved model: of its weights only the
             backbone's are taken.
         weighting: how the tasks' losses are summed: by the weights of their heads, or by learned
@@ -115,7 +115,9 @@ class FaceTraining(ModelTraining):
 
     def _start_from(self, other: FaceModel) -> None:
         if new := take_weights(self.model, other):
-            rank_zero_info(f"start_from: nothing in it fits these tasks, which start afresh: {', '.join(new)}")
+            rank_zero_info(
+                f"start_from: nothing in it fits these tasks, which start afresh: {', '.join(new)}"
+            )
 
     def _start_backbone_from(self, folder: str) -> None:
         try:

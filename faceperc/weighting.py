@@ -31,8 +31,8 @@ class UncertaintyWeighting(nn.Module):
         """Each task's term of the sum.
 
         Args:
-            losses: task -> mean loss over the labels of the step, not negative: the factor of a loss that
-                falls below 0 would grow for ever.
+            losses: task -> mean loss over the labels of the step, not negative (``Head.loss``): the
+                factor of a loss that falls below 0 would grow for ever.
             labelled: task -> () how many labels the loss is of, divided by what it was divided by: 1, or 0 if
                 there is no label, which then does not move the variance. With several processes their mean
                 is 1 or 0.

@@ -123,6 +123,7 @@ class Parsing(Head):
         boundary_weight: further factor of a pixel's weight near a boundary: small errors there are what one
             sees (after the boundary-attention loss of LaPa; Liu et al., AAAI 2020).
         dice_weight: factor of the Dice loss beside the likelihood; see ``set_dice``.
+        coarse: learn from pixels that may be of several classes, too; otherwise they count as unlabelled.
     """
 
     info = OutputInfo("mask", "face parts; skin includes ears and neck", labels=CLASSES)
@@ -135,11 +136,13 @@ class Parsing(Head):
         detail_weight: float = 4.0,
         boundary_weight: float = 1.0,
         dice_weight: float = 0.0,
+        coarse: bool = True,
     ) -> None:
         super().__init__(weight)
         self.detail_weight = detail_weight
         self.boundary_weight = boundary_weight
         self.dice_weight = dice_weight
+        self.coarse = coarse
         self.large = class_set(*_LARGE)
 
     def build(self, context: HeadContext) -> None:
@@ -186,6 +189,8 @@ class Parsing(Head):
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
         """(N,) -log of the probability of each pixel's set, averaged over the labelled pixels; and Dice."""
         sets = target["sets"]
+        if not self.coarse:
+            sets = sets * ((sets & (sets - 1)) == 0)  # a single bit
         bits = 1 << torch.arange(len(CLASSES), dtype=sets.dtype, device=sets.device).view(1, -1, 1, 1)
         allowed = (sets[:, None] & bits) > 0
         logits = raw["logits"]

@@ -309,3 +309,13 @@ def test_wrong_options_are_named(task: str, options: dict[str, Any], message: st
     config["heads"] = {task: {"head": config["heads"][task]["head"], "options": options}}
     with pytest.raises(ConfigError, match=message):
         FaceModel(FaceModelConfig.from_dict(config))
+
+
+def test_a_pixel_of_several_classes_teaches_only_where_that_is_wanted() -> None:
+    logits = torch.randn(1, len(CLASSES), 1, 2, generator=torch.Generator().manual_seed(0))
+    coarse = torch.tensor([[[class_set("upper_lip", "lower_lip"), class_set("skin")]]], dtype=torch.int32)
+    fine = torch.tensor([[[0, class_set("skin")]]], dtype=torch.int32)
+    with_sets, without = Parsing(), Parsing(coarse=False)
+    raw = {"logits": logits}
+    assert without.loss(raw, {"sets": coarse}) == with_sets.loss(raw, {"sets": fine})
+    assert without.loss(raw, {"sets": coarse}) != with_sets.loss(raw, {"sets": coarse})

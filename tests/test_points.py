@@ -200,6 +200,17 @@ def test_masked_sample_stays_finite(loss: str) -> None:
 
 
 @each_loss
+def test_a_loss_is_never_negative(loss: str) -> None:
+    """Not even where the points are right and the head is as sure as it can be."""
+    head = built(Landmarks29, loss)
+    target = batch(head, label(Landmarks29))
+    raw = {key: each[:1].detach() for key, each in head(features(head)).items()}
+    raw |= {"points": target["points"], "log_sigma": torch.full((1, 29), -4.0)}
+    raw["visible"] = 40 * (target["visible"] - 0.5)
+    assert 0 <= float(head.loss(raw, target)) < 0.5
+
+
+@each_loss
 def test_few_faces_are_learned_by_heart(loss: str) -> None:
     """Free queries and a head: the points arrive, the expected errors follow, visibility is learned."""
     head = built(Landmarks29, loss)
