@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from faceperc.export.onnx import export_onnx
+from faceperc.export.tensorrt import add_batch_option, build_engine, report
 from faceperc.model import FaceModel, read_training
 
 
@@ -24,6 +25,8 @@ def main(args: list[str]) -> int:
     parser.add_argument("model", help="folder with model.safetensors and config.json")
     parser.add_argument("-o", "--out", required=True, help="file to write")
     parser.add_argument("--tasks", help="only these tasks, separated by commas")
+    parser.add_argument("--engine", metavar="FILE", help="also build a TensorRT engine from the ONNX file")
+    add_batch_option(parser, "--engine-batch")
     parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
     options = parser.parse_args(args)
     for module in options.modules:
@@ -34,4 +37,6 @@ def main(args: list[str]) -> int:
     for name, difference in differences.items():
         print(f"{name:28} {difference:.1e} from torch")
     print(f"{options.out}: {Path(options.out).stat().st_size / 2**20:.1f} MiB")
+    if options.engine:
+        report(options.engine, build_engine(options.out, options.engine, options.engine_batch))
     return 0

@@ -34,11 +34,13 @@ TRAINING = {
     "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
     "bench": ("faceperc.bench", "Time the stages of training."),
     "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
+    "export-engine": ("faceperc.export.tensorrt", "Build a TensorRT engine from an ONNX file."),
     "data": ("faceperc.data.cli", "Check, look at and prepare a data set."),
     "export-detector": ("faceperc.detector.export", "Write a detector's checkpoint as an ONNX file."),
 }
 
 MODEL_HELP = "A name from 'faceperc models', or an ONNX file."
+PROVIDER_HELP = "What runs it: cpu, cuda, tensorrt or openvino."
 
 
 class _Commands(TyperGroup):
@@ -101,6 +103,7 @@ def predict(
     detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads within an operator.")] = None,
+    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
 ) -> None:
     """Find the faces of images, and everything about them."""
     from faceperc.predict import Predictor
@@ -109,7 +112,9 @@ def predict(
     if not inputs:
         raise UsageError("give an image, or --sample for the bundled one; see 'faceperc predict --help'")
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
-    predictor = Predictor(model, detector=detector, tasks=names, threads=threads, min_score=min_score)
+    predictor = Predictor(
+        model, detector=detector, tasks=names, threads=threads, provider=provider, min_score=min_score
+    )
     pictures = None if save is None else _Pictures(save, inputs)
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
@@ -174,16 +179,19 @@ def models() -> None:
 def info(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
+    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
 ) -> None:
-    """Show what a model does: its tasks, crop, licence and training data."""
-    from faceperc.report import print_metadata
+    """Show what is installed here, what a model does (tasks, licence, training data) and what runs it."""
+    from faceperc.report import print_installation, print_model
     from faceperc.runtime import OnnxModel
 
-    opened = OnnxModel(find_model(model), threads=1)
+    if not as_json:
+        print_installation()  # first: it helps where the model cannot be opened
+    opened = OnnxModel(find_model(model), 1, provider)
     if as_json:
         _write_json("-", opened.metadata.raw)
     else:
-        print_metadata(opened.metadata, opened.path)
+        print_model(opened)
 
 
 def _add_training_command(name: str, module: str, summary: str) -> None:

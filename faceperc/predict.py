@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -62,7 +62,7 @@ class Predictor:
         detector: str | os.PathLike[str] | Detector | None = None,
         tasks: str | Iterable[str] | None = None,
         threads: int | None = None,
-        providers: Sequence[str] | None = None,
+        provider: str | None = None,
         min_score: float | None = None,
     ) -> None:
         """Open a model. The detector is opened when it is first needed.
@@ -71,30 +71,35 @@ class Predictor:
             model: a name from ``faceperc.list_models()``, or the path of an ONNX file.
             detector: a name, a path, or an object with ``detect(image)``; by default the bundled one.
             tasks: names of the tasks to predict; by default all of the model's.
-            threads: threads within an operator; by default ONNX Runtime decides.
-            providers: ONNX Runtime's execution providers; by default CUDA where available, then the CPU.
+            threads: threads within an operator; by default the runtime decides.
+            provider: what runs the models: "cpu", "cuda", "tensorrt" or "openvino" (see docs/deploy.md); by
+                default CUDA where it is available, else the CPU.
             min_score: faces that the detector is less sure of are dropped, in [0, 1]; by default the
                 detector decides. Ignored for a detector that is an object.
 
         Raises:
-            ModelError: if the model cannot be opened or is none for faces.
+            ModelError: if the model cannot be opened or is none for faces, or the provider does not run.
             UsageError: if a task is unknown or an argument out of range.
         """
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score lies in [0, 1]; got {min_score!r}")
-        self.model = OnnxModel(find_model(model), threads, providers)
+        self.model = OnnxModel(find_model(model), threads, provider)
         if self.metadata.role != "face":
             raise ModelError(f"{model}: is a {self.metadata.role}, not a face model; see 'faceperc models'")
         self.tasks = _choose(self.metadata, tasks)
         self._kinds = {name: _kind(info, self.model) for name, info in self.tasks.items()}
         self._given_detector = detector
-        self._options: dict[str, Any] = {"threads": threads, "providers": providers}
+        self._options: dict[str, Any] = {"threads": threads, "provider": provider}
         self._min_score = min_score
 
     def __repr__(self) -> str:
-        """Model, tasks and providers."""
-        providers = ", ".join(self.model.providers)
-        return f"<Predictor {self.metadata.name}: {', '.join(self.tasks)}; {providers}>"
+        """Model, tasks and what runs it."""
+        return f"<Predictor {self.metadata.name}: {', '.join(self.tasks)}; {self.provider}>"
+
+    @property
+    def provider(self) -> str:
+        """What really runs the model: "cpu", "cuda", "tensorrt" or "openvino"."""
+        return self.model.provider
 
     @property
     def metadata(self) -> ModelMetadata:

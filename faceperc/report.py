@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import platform
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from faceperc.metadata import ModelMetadata, TaskInfo
+from faceperc import __version__
+from faceperc.metadata import TaskInfo
+from faceperc.providers import available_providers, conflict, runtime_packages
 from faceperc.results import Faces
+from faceperc.runtime import OnnxModel
 from faceperc.zoo import ZOO
 
 
@@ -38,12 +43,26 @@ def print_models() -> None:
     Console(highlight=False).print(table)
 
 
-def print_metadata(metadata: ModelMetadata, path: Path) -> None:
-    """Everything worth knowing about a model file."""
+def print_installation() -> None:
+    """What could run a model here: versions, providers, and whether packages stand in each other's way."""
+    packages = ", ".join(f"{name} {number}" for name, number in runtime_packages().items())
+    table = _table()
+    table.add_row("faceperc", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    table.add_row("runtimes", packages or "none")
+    table.add_row("providers", ", ".join(available_providers()) or "none")
+    if problem := conflict():
+        table.add_row("conflict", Text(problem), style="bold")
+    Console(highlight=False).print(table)
+
+
+def print_model(model: OnnxModel) -> None:
+    """Everything worth knowing about a model file, and what runs it."""
+    metadata = model.metadata
     console = Console(highlight=False)
     table = _table()
-    for name, value in _properties(metadata, path):
+    for name, value in _properties(model):
         table.add_row(name, value)
+    console.print()
     console.print(table)
     if metadata.tasks:
         tasks = _table("task", "kind", "fields", "description")
@@ -53,11 +72,14 @@ def print_metadata(metadata: ModelMetadata, path: Path) -> None:
         console.print(tasks)
 
 
-def _properties(metadata: ModelMetadata, path: Path) -> list[tuple[str, str]]:
+def _properties(model: OnnxModel) -> list[tuple[str, str]]:
+    metadata = model.metadata
     rows = [
         ("name", metadata.name),
         ("role", metadata.role),
-        ("file", f"{path} ({_size(path)})"),
+        ("file", f"{model.path} ({_size(model.path)})"),
+        ("", f"sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}"),
+        ("runs on", f"{model.provider} ({', '.join(model.providers)})"),
         ("written by", f"faceperc {metadata.version}"),
         ("input", " ".join(f"{key}={value}" for key, value in metadata.raw["input"].items())),
     ]

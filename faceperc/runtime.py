@@ -1,7 +1,10 @@
-"""OnnxModel: a model file in ONNX Runtime, with its metadata and errors of our own."""
+"""OnnxModel: a model file in ONNX Runtime or OpenVINO, with its metadata and errors of our own."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from faceperc.errors import ModelError, UsageError
+from faceperc.errors import FacepercError, ModelError, UsageError
 from faceperc.metadata import ModelMetadata, parse_metadata
-
-# TensorRT is not among the defaults: it compiles for minutes at the first run. Ask for it by name.
-DEFAULT_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+from faceperc.openvino_session import OpenVinoSession
+from faceperc.providers import (
+    OPENVINO,
+    ORT_PROVIDERS,
+    conflict,
+    how_to_install,
+    how_to_repair,
+    ort_name,
+    short_name,
+    with_options,
+)
 
 
 class OnnxModel:
@@ -25,42 +36,27 @@ class OnnxModel:
         metadata: what the file says about itself.
     """
 
-    def __init__(
-        self, path: str | Path, threads: int | None = None, providers: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, provider: str | None = None) -> None:
         """Open a model file.
 
         Args:
             path: an ONNX file written by faceperc.
-            threads: threads within an operator; by default ONNX Runtime decides (all physical cores).
-            providers: ONNX Runtime's execution providers in the order of preference; by default CUDA where
-                it is available, then the CPU.
+            threads: threads within an operator; by default the runtime decides (all physical cores).
+            provider: what runs it: "cpu", "cuda", "tensorrt", "openvino", or ONNX Runtime's own name of a
+                provider; by default CUDA where it is available, else the CPU. TensorRT compiles for minutes
+                at the first run; what it made is kept in the user's cache folder.
 
         Raises:
-            ModelError: if the file is missing, damaged or not a faceperc model, if ONNX Runtime is not
-                installed, or if a provider that was asked for cannot be used.
-            UsageError: if ``threads`` is not a positive integer.
+            ModelError: if the file is missing, damaged or not a faceperc model, if the runtime is not
+                installed, or if the provider that was asked for does not run.
+            UsageError: if ``threads`` is not a positive integer or there is no such provider.
         """
         self.path = Path(path)
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise UsageError(f"threads is a positive integer or None; got {threads!r}")
         if not self.path.is_file():
             raise ModelError(f"{path}: no such model file; check the path, or see 'faceperc models'")
-        runtime = _onnxruntime()
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3  # errors only; what stops the model is raised below
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        chosen = _choose(providers, runtime.get_available_providers())
-        try:
-            self._session = runtime.InferenceSession(str(self.path), options, providers=chosen)
-        except Exception as error:  # ONNX Runtime raises a dozen kinds, all plain Exceptions
-            raise ModelError(f"{path}: is not a usable ONNX model: {_line(error)}") from error
-        if providers is not None and chosen[0] not in self.providers:
-            raise ModelError(
-                f"{chosen[0]} could not be started, only {', '.join(self.providers)}; check its driver "
-                "and libraries, or leave providers out"
-            )
+        self._session = self._open(threads, provider)
         self.metadata = self._read_metadata()
 
     def __repr__(self) -> str:
@@ -69,8 +65,13 @@ class OnnxModel:
         return f"<OnnxModel {self.metadata.name}: {self.metadata.role}{tasks}; {', '.join(self.providers)}>"
 
     @property
+    def provider(self) -> str:
+        """What really runs the model, by the name that the constructor takes."""
+        return OPENVINO if isinstance(self._session, OpenVinoSession) else short_name(self.providers[0])
+
+    @property
     def providers(self) -> tuple[str, ...]:
-        """The execution providers that ONNX Runtime really uses, best first."""
+        """The same in the runtime's words, with what takes the operators that the first one cannot run."""
         return tuple(self._session.get_providers())
 
     def run(
@@ -86,7 +87,7 @@ class OnnxModel:
             The arrays by the name of the ONNX output.
 
         Raises:
-            ModelError: if ONNX Runtime refuses the inputs or fails.
+            ModelError: if the runtime refuses the inputs or fails.
         """
         names = list(outputs) if outputs is not None else [each.name for each in self._session.get_outputs()]
         try:
@@ -95,6 +96,44 @@ class OnnxModel:
             shapes = {name: f"{array.dtype} {array.shape}" for name, array in inputs.items()}
             raise ModelError(f"{self.path}: failed on the inputs {shapes}: {_line(error)}") from error
         return dict(zip(names, arrays, strict=True))
+
+    def _open(self, threads: int | None, provider: str | None) -> Any:
+        """An ``onnxruntime.InferenceSession``, or what stands for it."""
+        try:
+            if provider == OPENVINO:
+                return OpenVinoSession(self.path, threads)
+            return self._open_onnxruntime(threads, provider)
+        except FacepercError:
+            raise
+        except Exception as error:  # the runtimes raise a dozen kinds, all plain Exceptions
+            is_plain = provider in (None, "cpu")
+            problem = "is not a usable ONNX model" if is_plain else f"cannot be opened by {provider}"
+            raise ModelError(f"{self.path}: {problem}: {_line(error)}") from error
+
+    def _open_onnxruntime(self, threads: int | None, provider: str | None) -> Any:
+        runtime = _onnxruntime()
+        wanted = _choose(provider, runtime.get_available_providers())
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors only; what stops the model is raised below
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        if wanted != ORT_PROVIDERS["cpu"] and hasattr(runtime, "preload_dlls"):
+            with contextlib.redirect_stdout(sys.stderr):  # it prints what it misses
+                runtime.preload_dlls()  # the CUDA libraries that pip installed
+        # TensorRT must know the shapes of the input before the file is opened
+        is_tensorrt = wanted == ORT_PROVIDERS["tensorrt"]
+        chosen = with_options(wanted, OnnxModel(self.path, 1, "cpu").metadata if is_tensorrt else None)
+        # without its fallback ONNX Runtime raises the reason instead of printing it and running on the CPU
+        session = runtime.InferenceSession(str(self.path), options, providers=chosen, enable_fallback=0)
+        running = session.get_providers()
+        if wanted not in running:
+            message = (
+                f"{wanted} did not start, ONNX Runtime fell back to {running[0]}; {how_to_repair(wanted)}"
+            )
+            if provider is not None:
+                raise ModelError(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return session
 
     def _read_metadata(self) -> ModelMetadata:
         text = self._session.get_modelmeta().custom_metadata_map.get("faceperc")
@@ -117,6 +156,8 @@ class OnnxModel:
 
 
 def _onnxruntime() -> ModuleType:
+    if problem := conflict():
+        warnings.warn(problem, RuntimeWarning, stacklevel=2)
     try:
         import onnxruntime
     except ImportError as error:
@@ -124,23 +165,28 @@ def _onnxruntime() -> ModuleType:
             'ONNX Runtime is not installed: pip install "faceperc[cpu]", or "faceperc[gpu]" for NVIDIA GPUs '
             f"(never both) [{error}]"
         ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):  # one of two builds was removed, with the other's files
+        raise ModelError(
+            "ONNX Runtime is broken, as after removing one of two builds. Repair: pip uninstall -y "
+            'onnxruntime onnxruntime-gpu, then pip install "faceperc[gpu]" for NVIDIA GPUs, or else '
+            'pip install "faceperc[cpu]"'
+        )
     return onnxruntime
 
 
-def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]:
-    if wanted is None:
-        return [each for each in DEFAULT_PROVIDERS if each in available]
-    if isinstance(wanted, str) or not wanted:
-        raise UsageError(f"providers is a list of names such as ['CPUExecutionProvider']; got {wanted!r}")
-    missing = [each for each in wanted if each not in available]
-    if missing:
+def _choose(provider: str | None, available: Sequence[str]) -> str:
+    """ONNX Runtime's name of the provider that is wanted."""
+    if provider is None:
+        return ORT_PROVIDERS["cuda"] if ORT_PROVIDERS["cuda"] in available else ORT_PROVIDERS["cpu"]
+    name = ort_name(provider)
+    if name not in available:
         raise ModelError(
-            f"this ONNX Runtime has no {', '.join(missing)}; available: {', '.join(available)}. "
-            'For NVIDIA GPUs: pip uninstall onnxruntime, then pip install "faceperc[gpu]"'
+            f"this ONNX Runtime has no {name}; available: {', '.join(available)}. {how_to_install(name)}"
         )
-    return list(wanted)
+    return name
 
 
 def _line(error: Exception) -> str:
-    """The first line of an error of ONNX Runtime; the rest repeats it for each layer of its own code."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What an error of a runtime says, without the places in its own code that it lists."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if lines[0].startswith("Exception from") else lines[0]  # OpenVINO, ONNX Runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from tiny_onnx import build_detector, build_face_model
+
+# Writes its arguments as the engine, or fails as trtexec does.
+TRTEXEC = """#!{python}
+import json, sys
+if "bad" in sys.argv[1]:
+    sys.exit("[E] Error[4]: operator not supported")
+options = dict(word.lstrip("-").partition("=")[::2] for word in sys.argv[1:])
+open(options["saveEngine"], "w").write(json.dumps(options))
+"""
 
 
 class FakeDetector:
@@ -54,3 +64,14 @@ def photo(tmp_path: Path, pixels: NDArray[np.uint8]) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def trtexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for NVIDIA's program, the only one on PATH."""
+    program = tmp_path / "bin" / "trtexec"
+    program.parent.mkdir()
+    program.write_text(TRTEXEC.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    return program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -100,6 +101,7 @@ def test_predict__save_never_replaces_an_input(predict: Any, photo: Path, tmp_pa
         (["--tasks", ","], "empty"),
         (["--min-score", "3"], "min_score"),
         (["--threads", "0"], "threads"),
+        (["--provider", "gpu"], "unknown provider 'gpu'"),
         (["--model", "faceperc-nan"], "did you mean 'faceperc-nano'"),
         (["--json", "no/such/folder/a.json"], "cannot be written"),
         (["--save", "/dev/null/x"], "cannot be made"),
@@ -142,9 +144,12 @@ def test_info(face_model: Path, detector_model: Path) -> None:
         "rotation",
         "(N, 3, 3)",
         "32 px",
+        "providers",
+        "cpu (CPUExecutionProvider)",
     ):
         assert word in result.stdout
     assert "tiny-detector" in CliRunner().invoke(app, ["info", str(detector_model)]).stdout
+    assert hashlib.sha256(face_model.read_bytes()).hexdigest() in result.stdout.replace("\n", "")
     document = json.loads(CliRunner().invoke(app, ["info", str(face_model), "--json"]).stdout)
     assert document["schema"] == 1
     assert CliRunner().invoke(app, ["info", "nano"]).exit_code == 2

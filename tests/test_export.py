@@ -102,13 +102,17 @@ def test_predictor_answers_in_the_image_what_the_model_answers_in_the_crop(
 
 
 def test_command_writes_the_file(
-    model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: FaceModel, tmp_path: Path, trtexec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = model.save(tmp_path / "model")
     (folder / "training.json").write_text(json.dumps({"data": [], "licence": "CC0"}))
     out = tmp_path / "deep" / "tiny.onnx"
-    assert main([str(folder), "-o", str(out), "--tasks", "gender,age"]) == 0
+    engine = tmp_path / "tiny.engine"
+    wanted = ["--tasks", "gender,age", "--engine", str(engine), "--engine-batch", "1,1,2"]
+    assert main([str(folder), "-o", str(out), *wanted]) == 0
     assert "gender.probabilities" in capsys.readouterr().out
     metadata = OnnxModel(out).metadata
     assert list(metadata.tasks) == ["gender", "age"] and metadata.training["licence"] == "CC0"
     assert [path.name for path in out.parent.iterdir()] == ["tiny.onnx"]  # nothing temporary is left
+    options = json.loads(engine.read_text())
+    assert options["onnx"] == str(out) and options["maxShapes"] == "crops:2x64x64x3"

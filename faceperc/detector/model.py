@@ -73,7 +73,8 @@ class FaceDetector(nn.Module):
         Args:
             image: (N, H, W, 3) uint8 RGB; H and W are multiples of 64.
         """
-        x = (image.permute(0, 3, 1, 2).to(self.score.weight.dtype) - MEAN) / STD
+        # cast first: TensorRT transposes no uint8
+        x = (image.to(self.score.weight.dtype).permute(0, 3, 1, 2) - MEAN) / STD
         boxes, logits, cells = [], [], []
         for level, features in enumerate(self._pyramid(x.contiguous(memory_format=torch.channels_last))):
             features = self.head(features, level)

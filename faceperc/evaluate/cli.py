@@ -39,7 +39,7 @@ def main(args: list[str]) -> int:
     )
     parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
     options = parse(parser, args)
-    model = OnnxModel(find_model(options.model), options.threads)
+    model = OnnxModel(find_model(options.model), options.threads, options.provider)
     sections = []
     for each in measure_as(options, model):
         cases = worst_cases(model, each, options.worst) if options.html else []
@@ -75,7 +75,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--limit", type=int, help="at most this many faces of each source")
-    parser.add_argument("--threads", type=int, help="threads of ONNX Runtime")
+    parser.add_argument("--threads", type=int, help="threads of the runtime")
+    parser.add_argument("--provider", help="what runs the models: cpu, cuda, tensorrt or openvino")
     parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
 
 
@@ -91,6 +92,6 @@ def measure_as(options: argparse.Namespace, model: OnnxModel) -> Iterator[Measur
     """Measure a model as ``add_data_options`` says."""
     detector = None
     if options.boxes == "detector":
-        detector = FaceDetector(OnnxModel(find_model(options.detector), options.threads))
+        detector = FaceDetector(OnnxModel(find_model(options.detector), options.threads, options.provider))
     sources = load_sources(options.sources)
     yield from measure(model, sources, options.data, detector, options.limit, options.split)

@@ -106,7 +106,7 @@ def _measurements(given: str, options: argparse.Namespace) -> tuple[str, list[Me
     if given.lower().endswith(".json"):
         name, saved = load(given)
         return f"{name} ({given})", saved
-    model = OnnxModel(find_model(given), options.threads)
+    model = OnnxModel(find_model(given), options.threads, options.provider)
     return given, [each.without_faces() for each in measure_as(options, model)]
 
 
