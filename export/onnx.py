@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from faceperc.errors import FacepercError, UsageError
+from faceperc.export.fold import fold
 from faceperc.model import FaceModel
 
 OPSET = 20
@@ -147,7 +148,7 @@ def _convert(model: FaceModel, tasks: Sequence[str], training: dict[str, Any]) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _FinalOutputs(model, tasks).eval(),
+            _FinalOutputs(fold(model), tasks).eval(),
             # a batch of one would be taken for a constant
             (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
             input_names=["crops"],

@@ -158,8 +158,7 @@ class Backbone(nn.Module):
     def normalise(self, crops: Tensor) -> Tensor:
         """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float, normalised as the timm model wants it."""
         # cast before the transpose: TensorRT refuses to transpose uint8
-        image = crops.float().permute(0, 3, 1, 2) / 255.0
-        return (image - self.mean) / self.std
+        return (crops.float().permute(0, 3, 1, 2) - 255.0 * self.mean) * (1 / (255.0 * self.std))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(N, 3, S, S) -> for each read depth (N, grid * grid, dim), shallow to deep."""

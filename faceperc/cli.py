@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from faceperc.predict import Predictor
     from faceperc.results import Faces
 
-# Commands of the training half. They are imported when they are called, and read their own arguments.
+# Commands of the training half, and bench. They are imported when called, and read their own arguments.
 TRAINING = {
     "train": ("faceperc.train", "Train a model."),
     "pretrain": ("faceperc.pretrain", "Pretrain a model's backbone without labels."),
@@ -32,7 +32,7 @@ TRAINING = {
     "eval": ("faceperc.evaluate.cli", "Measure a model on labelled data."),
     "compare": ("faceperc.evaluate.compare", "Show by how much two models differ on the same faces."),
     "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
-    "bench": ("faceperc.bench", "Time the stages of training."),
+    "bench": ("faceperc.bench.cli", "Time prediction, or the stages of a training."),
     "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
     "export-engine": ("faceperc.export.tensorrt", "Build a TensorRT engine from an ONNX file."),
     "data": ("faceperc.data.cli", "Check, look at and prepare a data set."),

@@ -30,17 +30,12 @@ class LayerAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, identity: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """(N, Q, D) identities, per depth (N, P, D) -> (N, Q, D) what was read, (N, P, D) fused tokens."""
-        layers = [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
+        """(1, Q, D) identities, per depth (N, P, D) -> (N, Q, D) what was read, (N, P, D) fused tokens."""
+        layers = torch.cat([norm(each) for norm, each in zip(self.norms, features, strict=True)], dim=1)
+        keys = layers + (self.layer_embedding + self.position).flatten(0, 1)
         weights = self.fusion.softmax(dim=0)
-        fused = sum(
-            (w * layer for w, layer in zip(weights, layers, strict=True)), torch.zeros_like(layers[0])
-        )
-        values = torch.cat(layers, dim=1)
-        keys = torch.cat(
-            [layer + self.position + e for layer, e in zip(layers, self.layer_embedding, strict=True)], 1
-        )
-        return self.attention(self.norm(identity), keys, values), fused + self.position
+        fused = (layers.unflatten(1, (len(features), -1)) * weights).sum(dim=1)
+        return self.attention(self.norm(identity), keys, layers), fused + self.position
 
 
 class TwoWayBlock(nn.Module):
@@ -92,7 +87,7 @@ class TaskDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Per depth (N, P, D) -> (N, Q, D) queries that have read the image, (N, P, D) tokens."""
         # As in DETR, the identity steers what a query reads and is no part of what it has read.
-        queries, tokens = self.layers(self.identity.expand(features[0].shape[0], -1, -1), features)
+        queries, tokens = self.layers(self.identity, features)
         for block in self.blocks:
             queries, tokens = block(queries, tokens, self.identity)
         return self.query_norm(queries), self.token_norm(tokens)

@@ -115,6 +115,8 @@ class OnnxModel:
         wanted = _choose(provider, runtime.get_available_providers())
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors only; what stops the model is raised below
+        # idle threads sleep; by default they keep their cores busy, waiting for work, even between two runs
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         if wanted != ORT_PROVIDERS["cpu"] and hasattr(runtime, "preload_dlls"):

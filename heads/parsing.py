@@ -19,7 +19,7 @@ from torch import Tensor
 from faceperc.data.region import Region
 from faceperc.data.view import View
 from faceperc.head import Features, Head, HeadContext, OutputInfo, Target
-from faceperc.layers import Mlp
+from faceperc.layers import Mlp, channel_softmax
 
 #: LaPa's and FaceXFormer's order. Left and right are the subject's.
 CLASSES = (
@@ -160,7 +160,7 @@ class Parsing(Head):
 
     def decode(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{"scores": (N, 11, S/2, S/2)} class probabilities of each pixel."""
-        return {"scores": raw["logits"].softmax(dim=1)}
+        return {"scores": channel_softmax(raw["logits"])}
 
     def empty_target(self) -> Target:
         """{"sets": (S/2, S/2) bits, 0 = unknown; "groups": (11,) the label's groups, padded by 0}.

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from test_train import ROOT, recipe
 from tiny_pack import project, tiny_config, write_pack
 
-from faceperc.bench import Stage, summarise, time_rounds
-from faceperc.bench import main as bench
+from faceperc.bench.cli import main as bench
+from faceperc.bench.train import Stage, summarise, time_rounds
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.consistency import rotation_consistency, turned
 from faceperc.crop import CropRule, FaceCrop, bent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from faceperc.config import FaceModelConfig
 from faceperc.crop import FaceCrop
 from faceperc.errors import UsageError
 from faceperc.export.cli import main
+from faceperc.export.fold import fold
 from faceperc.export.onnx import TOLERANCE, compare, export_onnx
 from faceperc.head import KIND_FIELDS
 from faceperc.kinds import KINDS
+from faceperc.layers import Attention, channel_softmax
 from faceperc.model import FaceModel
 from faceperc.runtime import OnnxModel
 
@@ -70,6 +73,42 @@ def test_subset_is_smaller_and_answers_the_same(model: FaceModel, exported: Path
     assert set(part) == {"pose.matrix", "age.value", "age.distribution"}
     for name, value in part.items():
         np.testing.assert_allclose(value, whole[name], atol=1e-5)
+
+
+def test_folding_keeps_the_answers_and_the_model(model: FaceModel) -> None:
+    trained = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in trained.parameters():  # biases that are not zero
+            weight.add_(
+                0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
+            )
+    before = trained.weights_sha256()
+    folded = fold(trained)
+    assert trained.weights_sha256() == before
+    attentions = [each for each in folded.modules() if isinstance(each, Attention)]
+    assert len(attentions) > len([each for each in trained.modules() if isinstance(each, Attention)])
+    assert all(each.key.bias is None and each.value.bias is None for each in attentions)
+    crops = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted, got = (each.decode(each(crops)) for each in (trained, folded))
+    for task, fields in wanted.items():
+        for field, value in fields.items():
+            torch.testing.assert_close(got[task][field], value, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_with_more_than_the_plain_four_layers_is_left_alone() -> None:
+    config = tiny_config()
+    config["backbone"]["options"] = {"qk_norm": True}
+    odd = FaceModel(FaceModelConfig.from_dict(config)).eval()
+    crops = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted, got = (each(crops)["age"]["logits"] for each in (odd, fold(odd)))
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_channel_softmax_is_the_softmax() -> None:
+    logits = 200 * torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(channel_softmax(logits), logits.softmax(dim=1))
 
 
 def test_both_halves_mean_the_same_by_a_kind() -> None:

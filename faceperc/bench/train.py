@@ -268,12 +268,11 @@ def show(timings: list[Timing], title: str) -> None:
 def main(args: list[str]) -> int:
     """Time the stages of a recipe's training; `--help` lists the options."""
     parser = argparse.ArgumentParser(
-        prog="faceperc bench",
+        prog="faceperc bench train",
         description="Time the stages of a training, as ratios to a reference of the same run. "
         "Other options go to the recipe, as for 'faceperc train'.",
         epilog="Example: faceperc bench train configs/train/nano.yaml --synthetic --data.batch_size 32",
     )
-    parser.add_argument("what", choices=["train"], help="what to time")
     parser.add_argument("recipes", nargs="+", help="configuration files, later ones override earlier ones")
     parser.add_argument("--rounds", type=int, default=5, help="how often every stage is timed (default: 5)")
     parser.add_argument("--compile", action="store_true", help="time the compiled network too")

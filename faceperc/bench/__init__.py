@@ -1,0 +1,1 @@
+"""How fast things are: `faceperc bench` times prediction, `faceperc bench train` a training."""

@@ -1,0 +1,74 @@
+"""`faceperc bench`: how fast prediction is, beside a reference of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+
+from faceperc._files import write_file
+from faceperc.bench.predict import bench, cores
+from faceperc.bench.report import document, markdown, show, update_page
+from faceperc.zoo import DEFAULT_MODEL
+
+
+def main(args: list[str]) -> int:
+    """Time prediction, or with the first argument `train` a training; `--help` lists the options."""
+    if args[:1] == ["train"]:
+        from faceperc.bench.train import main as train
+
+        return train(args[1:])
+    args = args[1:] if args[:1] == ["predict"] else args
+    parser = argparse.ArgumentParser(
+        prog="faceperc bench [predict]",
+        description="Time face models in turn with a reference: latency (batch 1) and throughput (batch 8) "
+        "by threads, the detector, the parts of a prediction, a new process and its memory. Ratios compare "
+        "runs of the same round, by processor time with one thread and by time on the wall with more. U is "
+        "the cost of timm's vit_tiny_patch16_224. 'faceperc bench train --help' times a training instead.",
+        epilog="Example: faceperc bench mine.onnx mine-int8.onnx --json bench.json",
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="a name from 'faceperc models', or a file")
+    parser.add_argument("--reference", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
+    parser.add_argument(
+        "--provider",
+        action="append",
+        metavar="NAME",
+        help="ONNX Runtime's provider for the models, not the reference",
+    )
+    parser.add_argument("--threads", type=_counts, metavar="1,2", help="default: 1, 2, 4 ... all cores")
+    parser.add_argument("--rounds", type=int, default=30, help="how often each is timed (default: 30)")
+    parser.add_argument("--starts", type=int, default=5, help="new processes of each model (default: 5)")
+    parser.add_argument("--no-unit", action="store_true", help="leave out U, which takes a while to build")
+    parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
+    parser.add_argument(
+        "--update", metavar="PAGE", type=Path, help="also put the tables into a Markdown page"
+    )
+    options = parser.parse_args(args)
+    found = bench(
+        options.models,
+        reference=options.reference,
+        threads=options.threads or _powers(cores()),
+        rounds=options.rounds,
+        starts=options.starts,
+        providers=options.provider,
+        unit=not options.no_unit,
+    )
+    show(found)
+    if options.json:
+        write_file(options.json, (json.dumps(document(found), indent=2) + "\n").encode())
+    if options.update:
+        update_page(options.update, markdown(found, shlex.join(["faceperc", "bench", *args])))
+    return 0
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) for part in text.split(",")]
+    if min(counts) < 1:
+        raise ValueError(text)
+    return counts
+
+
+def _powers(limit: int) -> list[int]:
+    """1, 2, 4, ... below the limit, and the limit."""
+    return [*(2**power for power in range(limit.bit_length()) if 2**power < limit), limit]
