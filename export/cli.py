@@ -6,9 +6,11 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from faceperc.export.onnx import export_onnx
+from faceperc.export.forms import FORMS
+from faceperc.export.onnx import OPSET, OPSETS, export_onnx
 from faceperc.export.tensorrt import add_batch_option, build_engine, report
 from faceperc.model import FaceModel, read_training
+from faceperc.zoo import DEFAULT_DETECTOR
 
 
 def main(args: list[str]) -> int:
@@ -24,7 +26,17 @@ def main(args: list[str]) -> int:
     )
     parser.add_argument("model", help="folder with model.safetensors and config.json")
     parser.add_argument("-o", "--out", required=True, help="file to write")
-    parser.add_argument("--tasks", help="only these tasks, separated by commas")
+    parser.add_argument(
+        "--form", choices=FORMS, default="crop", help="what the file takes: face crops (the default, the one "
+        "that faceperc itself runs); the whole image and face boxes (full); or the image alone (pipeline)",
+    )  # fmt: skip
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="of a pipeline: a name or an ONNX file")
+    parser.add_argument("--tasks", help="only these tasks, separated by commas; their answers stay the same")
+    parser.add_argument(
+        "--drop-queries", action="store_true", help="with --tasks: drop the queries of the other tasks too. "
+        "A little faster, but clearly less accurate, as queries learn to see each other (docs/export.md)",
+    )  # fmt: skip
+    parser.add_argument("--opset", type=int, choices=OPSETS, default=OPSET, help="of ONNX's operators")
     parser.add_argument("--engine", metavar="FILE", help="also build a TensorRT engine from the ONNX file")
     add_batch_option(parser, "--engine-batch")
     parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
@@ -33,7 +45,10 @@ def main(args: list[str]) -> int:
         import_module(module)
     tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
     model = FaceModel.load(options.model)
-    differences = export_onnx(model, options.out, tasks, read_training(options.model))
+    differences = export_onnx(
+        model, options.out, tasks, read_training(options.model),
+        form=options.form, detector=options.detector, drop_queries=options.drop_queries, opset=options.opset,
+    )  # fmt: skip
     for name, difference in differences.items():
         print(f"{name:28} {difference:.1e} from torch")
     print(f"{options.out}: {Path(options.out).stat().st_size / 2**20:.1f} MiB")

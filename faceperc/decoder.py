@@ -39,15 +39,24 @@ class LayerAttention(nn.Module):
 
 
 class TwoWayBlock(nn.Module):
-    """Queries attend to each other, to the tokens, think; then the tokens attend to the queries."""
+    """Queries attend to each other, to the tokens, think; then the tokens attend to the queries.
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
+    Args:
+        dim: width of queries and tokens.
+        heads: attention heads.
+        mlp_ratio: hidden width of the MLP as a multiple of ``dim``.
+        reads_back: whether the tokens attend to the queries; else they stay as they are.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, reads_back: bool = True) -> None:
         super().__init__()
+        self.reads_back = reads_back
         self.self_norm, self.self_attention = nn.LayerNorm(dim), Attention(dim, heads)
         self.cross_norm, self.token_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.cross_attention = Attention(dim, heads)
         self.mlp_norm, self.mlp = nn.LayerNorm(dim), Mlp(dim, dim, int(dim * mlp_ratio))
-        self.back_norm, self.back_attention = nn.LayerNorm(dim), Attention(dim, heads)
+        if reads_back:
+            self.back_norm, self.back_attention = nn.LayerNorm(dim), Attention(dim, heads)
 
     def forward(self, queries: Tensor, tokens: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         """(N, Q, D), (N, P, D), (1, Q, D) learned identity of each query -> updated queries and tokens."""
@@ -56,8 +65,9 @@ class TwoWayBlock(nn.Module):
         memory = self.token_norm(tokens)
         queries = queries + self.cross_attention(self.cross_norm(queries) + identity, memory, memory)
         queries = queries + self.mlp(self.mlp_norm(queries))
-        answer = self.back_norm(queries)
-        tokens = tokens + self.back_attention(memory, answer + identity, answer)
+        if self.reads_back:
+            answer = self.back_norm(queries)
+            tokens = tokens + self.back_attention(memory, answer + identity, answer)
         return queries, tokens
 
 
@@ -72,25 +82,32 @@ class TaskDecoder(nn.Module):
         mlp_ratio: hidden width of the MLPs as a multiple of ``dim``.
         depths: number of backbone depths.
         grid: image tokens on a side; P = grid * grid.
+        gives_tokens: whether the tokens are read after the decoder. Without, it lacks the layers that only
+            they pass: parameters without a gradient would stop DDP.
     """
 
     def __init__(
-        self, num_queries: int, dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int, grid: int
-    ) -> None:
+        self, num_queries: int, dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int, grid: int,
+        gives_tokens: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         # of the tokens' own size, so that queries differ, and find places, from the first step on
         self.identity = nn.Parameter(torch.randn(1, num_queries, dim))
         self.layers = LayerAttention(dim, heads, depths, grid)
-        self.blocks = nn.ModuleList(TwoWayBlock(dim, heads, mlp_ratio) for _ in range(blocks))
-        self.query_norm, self.token_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.blocks = nn.ModuleList(
+            TwoWayBlock(dim, heads, mlp_ratio, reads_back=gives_tokens or block < blocks - 1)
+            for block in range(blocks)
+        )
+        self.query_norm = nn.LayerNorm(dim)
+        self.token_norm = nn.LayerNorm(dim) if gives_tokens else None
 
-    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Per depth (N, P, D) -> (N, Q, D) queries that have read the image, (N, P, D) tokens."""
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Per depth (N, P, D) -> (N, Q, D) queries that have read the image, (N, P, D) tokens or None."""
         # As in DETR, the identity steers what a query reads and is no part of what it has read.
         queries, tokens = self.layers(self.identity, features)
         for block in self.blocks:
             queries, tokens = block(queries, tokens, self.identity)
-        return self.query_norm(queries), self.token_norm(tokens)
+        return self.query_norm(queries), None if self.token_norm is None else self.token_norm(tokens)
 
 
 class PixelDecoder(nn.Module):

@@ -41,11 +41,12 @@ class Features:
 
     Attributes:
         queries: (N, Q, D) the head's own queries after the decoder.
-        pixels: (N, P, h, w) upscaled image features, shared by all dense heads; h = crop size / 4.
+        pixels: (N, P, h, w) upscaled image features, shared by all dense heads; h = crop size / 4. None in a
+            model that has no dense head.
     """
 
     queries: Tensor
-    pixels: Tensor
+    pixels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Head(nn.Module, ABC):
 
     info: OutputInfo
     num_queries: int = 1
+    #: Whether the head reads ``Features.pixels``.
+    is_dense: bool = False
     #: What ``sample_errors`` measures, with its unit.
     error_name: str = "error"
     #: The evaluation's cumulative error curve ends at this error; None draws no curve.

@@ -83,6 +83,8 @@ class ModelMetadata:
         input: name of the ONNX input.
         weights_sha256: SHA-256 over the weights.
         training: training data and licence of the weights, as written by the exporter.
+        form: what a face model takes: ``crop`` (face crops), ``full`` (an image and boxes) or ``pipeline``
+            (an image).
         crop: how a face box becomes a crop; None for a detector.
         tasks: the tasks by name, in the model's order; empty for a detector.
         detector: the detector's settings; None for a face model.
@@ -95,6 +97,7 @@ class ModelMetadata:
     input: str
     weights_sha256: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    form: str = "crop"
     crop: CropRule | None = None
     tasks: dict[str, TaskInfo] = field(default_factory=dict)
     detector: DetectorInfo | None = None
@@ -129,6 +132,25 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
         ) from error
 
 
+def check_takes_crops(metadata: ModelMetadata, source: str) -> None:
+    """Check that a model is a face model in the form that the runtime runs.
+
+    Args:
+        metadata: of the model.
+        source: name of the model, for messages.
+
+    Raises:
+        ModelError: if it is a detector, or in a form that takes whole images.
+    """
+    if metadata.role != "face":
+        raise ModelError(f"{source}: is a {metadata.role}, not a face model; see 'faceperc models'")
+    if metadata.form != "crop":
+        raise ModelError(
+            f"{source}: is in the form {metadata.form!r}, which takes whole images, for programs without "
+            "faceperc; here use its crop form: 'faceperc export --form crop'"
+        )
+
+
 def _metadata(document: dict[str, Any]) -> ModelMetadata:
     is_face = document["role"] == "face"
     return ModelMetadata(
@@ -138,6 +160,7 @@ def _metadata(document: dict[str, Any]) -> ModelMetadata:
         input=str(document["input"]["name"]),
         weights_sha256=str(document.get("weights_sha256", "")),
         training=dict(document.get("training") or {}),
+        form=str(document.get("form", "crop")),
         crop=_crop(document["crop"]) if is_face else None,
         tasks={name: _task(name, entry) for name, entry in document["tasks"].items()} if is_face else {},
         detector=None if is_face else _detector(document),

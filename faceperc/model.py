@@ -45,6 +45,7 @@ class FaceModel(nn.Module):
         self.backbone = Backbone(config.backbone)
         dim, decoder = self.backbone.dim, config.decoder
         self.heads = nn.ModuleDict(build_heads(config, dim))
+        dense = any(self.head(task).is_dense for task in self.tasks)
         self.decoder = TaskDecoder(
             num_queries=sum(self.head(task).num_queries for task in self.tasks),
             dim=dim,
@@ -53,8 +54,11 @@ class FaceModel(nn.Module):
             mlp_ratio=decoder.mlp_ratio,
             depths=config.backbone.blocks,
             grid=self.backbone.grid,
+            gives_tokens=dense,
         )
-        self.pixels = PixelDecoder(dim, decoder.pixel_dim, self.backbone.patch, self.backbone.grid)
+        self.pixels = (
+            PixelDecoder(dim, decoder.pixel_dim, self.backbone.patch, self.backbone.grid) if dense else None
+        )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -83,7 +87,7 @@ class FaceModel(nn.Module):
         image = self.backbone.normalise(crops)
         features = self.backbone(image)
         queries, tokens = self.decoder(features)
-        pixels = self.pixels(tokens, image)
+        pixels = None if self.pixels is None else self.pixels(tokens, image)
         split = queries.split([self.head(task).num_queries for task in self.tasks], dim=1)
         raw = {
             task: self.head(task)(Features(own, pixels)) for task, own in zip(self.tasks, split, strict=True)

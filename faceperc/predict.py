@@ -16,7 +16,7 @@ from faceperc.errors import ModelError, UsageError
 from faceperc.image import ImageSource, read_image
 from faceperc.kind import Kind
 from faceperc.kinds import KINDS
-from faceperc.metadata import ModelMetadata, TaskInfo
+from faceperc.metadata import ModelMetadata, TaskInfo, check_takes_crops
 from faceperc.results import Face, Faces
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
@@ -78,14 +78,14 @@ class Predictor:
                 detector decides. Ignored for a detector that is an object.
 
         Raises:
-            ModelError: if the model cannot be opened or is none for faces, or the provider does not run.
+            ModelError: if the model cannot be opened or is none for crops of faces, or the provider does not
+                run.
             UsageError: if a task is unknown or an argument out of range.
         """
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score lies in [0, 1]; got {min_score!r}")
         self.model = OnnxModel(find_model(model), threads, provider)
-        if self.metadata.role != "face":
-            raise ModelError(f"{model}: is a {self.metadata.role}, not a face model; see 'faceperc models'")
+        check_takes_crops(self.metadata, str(model))
         self.tasks = _choose(self.metadata, tasks)
         self._kinds = {name: _kind(info, self.model) for name, info in self.tasks.items()}
         self._given_detector = detector

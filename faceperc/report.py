@@ -85,6 +85,7 @@ def _properties(model: OnnxModel) -> list[tuple[str, str]]:
     ]
     if metadata.crop is not None:
         crop = metadata.crop
+        rows.append(("form", metadata.form))
         rows.append(("crop", f"{crop.size} px, {crop.scale} x the box's longer side, shift {crop.shift}"))
     if metadata.detector is not None:
         finder = metadata.detector

@@ -134,7 +134,8 @@ class FaceTraining(ModelTraining):
             model = self.model
             parts = [model] if self.teacher is None else [model.backbone, model.decoder, model.pixels]
             for part in parts:
-                part.compile(dynamic=False)
+                if part is not None:  # without a dense head there are no pixels
+                    part.compile(dynamic=False)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of all tasks' losses."""

@@ -1,6 +1,9 @@
-"""Starting a model from another one's weights, which may have fewer, more, or other heads."""
+"""Starting a model from another one's weights, which may have fewer, more, or other heads. Subsets."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -27,6 +30,9 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
     theirs, ours = other.state_dict(), model.state_dict()
     new = tuple(task for task in model.tasks if not _same_head(task, model, other))
     skipped = tuple(f"heads.{task}." for task in new)
+    if other.pixels is None:  # it has no dense head, nor what only dense heads need
+        last = len(other.decoder.blocks) - 1
+        skipped += ("pixels.", "decoder.token_norm.", f"decoder.blocks.{last}.back_")
     weights = {
         name: theirs[name] for name in ours if name in theirs and not name.startswith((_IDENTITY, *skipped))
     }
@@ -41,6 +47,26 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
     if left := [name for name in missing if not name.startswith(skipped)]:
         raise ConfigError(f"start_from: its weights lack {', '.join(sorted(left)[:5])}")
     return new
+
+
+def subset(model: FaceModel, tasks: Sequence[str]) -> FaceModel:
+    """A smaller model with some of a model's tasks and its weights, in evaluation mode.
+
+    The other tasks' heads and queries are gone, and what only they used. Queries see each other, so the
+    answers are not those of the whole model (docs/export.md).
+
+    Args:
+        model: is left as it is.
+        tasks: some of its tasks, in the order that the new model is to have.
+    """
+    config = replace(
+        model.config,
+        heads={task: model.config.heads[task] for task in tasks},
+        backbone=replace(model.config.backbone, pretrained=False),  # the weights are right here
+    )
+    part = FaceModel(config)
+    take_weights(part, model)
+    return part.eval()
 
 
 def _same_head(task: str, model: FaceModel, other: FaceModel) -> bool:

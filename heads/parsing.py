@@ -128,6 +128,7 @@ class Parsing(Head):
 
     info = OutputInfo("mask", "face parts; skin includes ears and neck", labels=CLASSES)
     num_queries = len(CLASSES)
+    is_dense = True
     error_name = "100 - mean F1 %"
 
     def __init__(
@@ -154,6 +155,7 @@ class Parsing(Head):
     def forward(self, features: Features) -> dict[str, Tensor]:
         """{"logits": (N, 11, S/2, S/2)}."""
         kernels, pixels = self.mlp(features.queries), features.pixels
+        assert pixels is not None  # the head is dense
         logits = (kernels @ pixels.flatten(2)).unflatten(2, pixels.shape[-2:]) * pixels.shape[1] ** -0.5
         logits = F.interpolate(logits.float(), scale_factor=2.0, mode="bilinear", align_corners=False)
         return {"logits": logits + self.bias}

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tiny_onnx import build_detector
 from tiny_pack import draw_face, project, tiny_config
 
 import faceperc
@@ -24,6 +25,7 @@ from faceperc.kinds import KINDS
 from faceperc.layers import Attention, channel_softmax
 from faceperc.model import FaceModel
 from faceperc.runtime import OnnxModel
+from faceperc.transfer import subset
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +65,21 @@ def test_file_holds_plain_operators_and_one_json_document(model: FaceModel, expo
     assert len(document["tasks"]["age"]["bins"]) == 101
 
 
-def test_subset_is_smaller_and_answers_the_same(model: FaceModel, exported: Path, tmp_path: Path) -> None:
-    path = tmp_path / "subset.onnx"
+@pytest.fixture(scope="module")
+def exported_subset(model: FaceModel, exported: Path) -> Path:
+    path = exported.with_name("subset.onnx")
     export_onnx(model, path, ["pose", "age"])
-    assert path.stat().st_size < exported.stat().st_size
-    assert len(onnx.load(path).graph.node) < len(onnx.load(exported).graph.node)
+    return path
+
+
+def is_smaller(path: Path, other: Path) -> bool:
+    nodes, others = (len(onnx.load(each).graph.node) for each in (path, other))
+    return path.stat().st_size < other.stat().st_size and nodes < others
+
+
+def test_subset_is_smaller_and_answers_the_same(exported_subset: Path, exported: Path) -> None:
+    path = exported_subset
+    assert is_smaller(path, exported)
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     whole, part = (OnnxModel(p).run({"crops": crops}) for p in (exported, path))
     assert set(part) == {"pose.matrix", "age.value", "age.distribution"}
@@ -109,6 +121,20 @@ def test_attention_with_more_than_the_plain_four_layers_is_left_alone() -> None:
 def test_channel_softmax_is_the_softmax() -> None:
     logits = 200 * torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(channel_softmax(logits), logits.softmax(dim=1))
+
+
+def test_subset_without_the_other_queries_is_smaller_still(
+    model: FaceModel, exported: Path, exported_subset: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.onnx"
+    export_onnx(model, path, ["pose", "age"], drop_queries=True, opset=18)
+    part = subset(model, ["pose", "age"])
+    assert max(compare(part, path, part.tasks).values()) <= TOLERANCE
+    assert path.stat().st_size < exported_subset.stat().st_size
+    assert is_smaller(path, exported)
+    document = OnnxModel(path).metadata.raw
+    assert list(document["config"]["heads"]) == ["pose", "age"]
+    assert document["weights_sha256"] == part.weights_sha256() != model.weights_sha256()
 
 
 def test_both_halves_mean_the_same_by_a_kind() -> None:
@@ -155,3 +181,20 @@ def test_command_writes_the_file(
     assert [path.name for path in out.parent.iterdir()] == ["tiny.onnx"]  # nothing temporary is left
     options = json.loads(engine.read_text())
     assert options["onnx"] == str(out) and options["maxShapes"] == "crops:2x64x64x3"
+
+
+def test_command_writes_other_forms_and_opsets(tmp_path: Path) -> None:
+    config = tiny_config()
+    config["heads"] = {task: config["heads"][task] for task in ("landmarks", "gender")}
+    folder = FaceModel(FaceModelConfig.from_dict(config)).save(tmp_path / "model")
+    out = tmp_path / "tiny.onnx"
+    detector = build_detector(tmp_path / "detector.onnx", [[175, 68, 275, 203]], [0.9])
+    options = ["--form", "pipeline", "--opset", "23", "--detector", str(detector)]
+    assert main([str(folder), "-o", str(out), *options]) == 0
+    model = OnnxModel(out)
+    assert model.metadata.form == "pipeline" and [*model.metadata.tasks] == ["landmarks", "gender"]
+    assert model.metadata.tasks["landmarks"].fields["sigma"].unit == "px"
+    assert [each.version for each in onnx.load(out).opset_import] == [23]
+    answers = model.run({"image": np.zeros((300, 300, 3), np.uint8)})
+    np.testing.assert_allclose(answers["boxes"], [[175, 68, 275, 203]])
+    assert answers["gender.probabilities"].sum() == pytest.approx(1)

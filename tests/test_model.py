@@ -13,6 +13,7 @@ from tiny_pack import tiny_config
 from faceperc.config import FaceModelConfig
 from faceperc.errors import ConfigError, ModelError
 from faceperc.model import FaceModel
+from faceperc.transfer import subset, take_weights
 
 
 def crops(count: int, size: int) -> torch.Tensor:
@@ -51,8 +52,12 @@ def test_any_timm_vit(backbone: str) -> None:
     assert outputs["parsing"]["scores"].shape == (2, 11, size // 2, size // 2)
 
 
-def test_every_parameter_learns() -> None:
-    model = FaceModel(FaceModelConfig.from_dict(tiny_config(backbone=BACKBONES["convolutional stem"])))
+@pytest.mark.parametrize("tasks", [None, ["landmarks", "gender"]])
+def test_every_parameter_learns(tasks: list[str] | None) -> None:
+    """Also where no head is dense: DDP refuses parameters without a gradient."""
+    config = tiny_config(backbone=BACKBONES["convolutional stem"])
+    config["heads"] = {task: config["heads"][task] for task in tasks or config["heads"]}
+    model = FaceModel(FaceModelConfig.from_dict(config))
     raw = model(crops(2, 64))
     sum(value.float().square().mean() for fields in raw.values() for value in fields.values()).backward()
     idle = [
@@ -85,6 +90,36 @@ def test_saved_and_loaded_models_answer_the_same(tmp_path: Path) -> None:
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_order_of_the_tasks_changes_no_answer() -> None:
+    """``subset`` gives every task its own weights and queries; attention knows no order."""
+    model = FaceModel(FaceModelConfig.from_dict(tiny_config())).eval()
+    other = subset(model, model.tasks[::-1])
+    assert other.tasks == model.tasks[::-1] and not other.training
+    pixels = crops(2, 64)
+    with torch.inference_mode():
+        answers, others = model(pixels), other(pixels)
+    for task, fields in answers.items():
+        for field, value in fields.items():
+            torch.testing.assert_close(others[task][field], value, rtol=1e-4, atol=1e-4)
+
+
+def test_subset_has_only_what_its_tasks_need() -> None:
+    model = FaceModel(FaceModelConfig.from_dict(tiny_config())).eval()
+    part = subset(model, ["landmarks", "gender"])
+    names, weights = set(part.state_dict()), model.state_dict()
+    assert names < set(weights)
+    assert not [name for name in names if name.startswith(("pixels", "heads.parsing", "heads.pose"))]
+    assert part.decoder.identity.shape[1] == 17 + 1
+    for name, value in part.state_dict().items():
+        assert name == "decoder.identity" or torch.equal(value, weights[name])
+    # and back: a model with a dense head starts from one without
+    whole = FaceModel(model.config)
+    assert set(take_weights(whole, part)) == set(model.tasks) - {"landmarks", "gender"}
+    assert torch.equal(
+        whole.state_dict()["heads.landmarks.mlp.0.weight"], weights["heads.landmarks.mlp.0.weight"]
+    )
 
 
 def test_damaged_models_are_refused(tmp_path: Path) -> None:

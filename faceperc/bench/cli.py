@@ -32,9 +32,8 @@ def main(args: list[str]) -> int:
     parser.add_argument("--reference", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
     parser.add_argument(
         "--provider",
-        action="append",
         metavar="NAME",
-        help="ONNX Runtime's provider for the models, not the reference",
+        help="what runs the models, not the reference: cpu, cuda, tensorrt, openvino",
     )
     parser.add_argument("--threads", type=_counts, metavar="1,2", help="default: 1, 2, 4 ... all cores")
     parser.add_argument("--rounds", type=int, default=30, help="how often each is timed (default: 30)")
@@ -51,7 +50,7 @@ def main(args: list[str]) -> int:
         threads=options.threads or _powers(cores()),
         rounds=options.rounds,
         starts=options.starts,
-        providers=options.provider,
+        provider=options.provider,
         unit=not options.no_unit,
     )
     show(found)

@@ -37,7 +37,7 @@ BATCHES = (1, 8)
 #: Width and height of the photograph that the detector is timed on.
 PHOTO = (640, 480)
 
-CPU = ("CPUExecutionProvider",)
+CPU = "cpu"
 
 #: What runs, and how many crops or images at once.
 Run = tuple[str, int]
@@ -54,16 +54,16 @@ class Candidate:
     Attributes:
         name: in the tables.
         path: its file.
-        providers: ONNX Runtime's execution providers, the preferred one first; None for the usual ones.
+        provider: what runs it, see OnnxModel.
     """
 
     name: str
     path: Path
-    providers: tuple[str, ...] | None = None
+    provider: str | None = None
 
     def open(self, threads: int) -> OnnxModel:
         """Raises ModelError if it cannot be opened or is no face model."""
-        model = OnnxModel(self.path, threads, self.providers)
+        model = OnnxModel(self.path, threads, self.provider)
         if model.metadata.crop is None:
             raise ModelError(f"{self.path}: is a {model.metadata.role} model; give face models to measure")
         return model
@@ -153,7 +153,7 @@ def bench(
     threads: Sequence[int] = (1,),
     rounds: int = 30,
     starts: int = 5,
-    providers: Sequence[str] | None = None,
+    provider: str | None = None,
     unit: bool = True,
 ) -> Bench:
     """Measure face models in turn with a reference.
@@ -164,7 +164,7 @@ def bench(
         threads: numbers of threads to measure with.
         rounds: how often every run is timed.
         starts: how many new processes are timed for each model.
-        providers: ONNX Runtime's execution providers for ``models``.
+        provider: what runs ``models``, see OnnxModel.
         unit: measure the unit of cost too, where torch and timm are installed.
 
     Raises:
@@ -172,7 +172,7 @@ def bench(
         UsageError: if two models have the same name.
     """
     machine = _machine()
-    candidates = _candidates(models, reference, providers)
+    candidates = _candidates(models, reference, provider)
     speeds: list[Speed] = []
     for count in threads:
         speeds += _speeds(candidates, count, rounds, unit and count == 1)
@@ -184,17 +184,17 @@ def bench(
     )
 
 
-def _candidates(models: Sequence[str], reference: str, providers: Sequence[str] | None) -> list[Candidate]:
+def _candidates(models: Sequence[str], reference: str, provider: str | None) -> list[Candidate]:
     """The reference, then the others."""
     found = [Candidate(_label(reference), find_model(reference), CPU)]
     for model in models:
         path = find_model(model)
-        if providers is None and path == found[0].path:
+        if provider is None and path == found[0].path:
             continue
-        name = ", ".join([_label(model), *(providers or ())])
+        name = _label(model) if provider is None else f"{_label(model)}, {provider}"
         if name in [each.name for each in found]:
             raise UsageError(f"{model}: another model is called {name} too; rename the file")
-        found.append(Candidate(name, path, None if providers is None else tuple(providers)))
+        found.append(Candidate(name, path, provider))
     return found
 
 
@@ -276,7 +276,7 @@ def _speed(
 
 def _parts(candidate: Candidate, rounds: int) -> list[Part]:
     """The steps of a prediction, each on what the step before gave."""
-    predictor = Predictor(candidate.path, threads=1, providers=candidate.providers)
+    predictor = Predictor(candidate.path, threads=1, provider=candidate.provider)
     rule, photo = predictor.metadata.crop, sample_image()
     assert rule is not None
     image = read_image(photo)
@@ -299,8 +299,8 @@ def _parts(candidate: Candidate, rounds: int) -> list[Part]:
 _NEW_PROCESS = """
 import json, sys, time
 import faceperc
-model, providers = json.loads(sys.argv[1])
-faceperc.Predictor(model, providers=providers)(faceperc.sample_image())
+model, provider = json.loads(sys.argv[1])
+faceperc.Predictor(model, provider=provider)(faceperc.sample_image())
 seconds = time.process_time()
 peak = None
 if sys.platform == "linux":  # getrusage would count the parent's memory too
@@ -318,7 +318,7 @@ def _start(candidate: Candidate, times: int) -> Start:
     cpu, wall, peaks = [], [], []
     for _ in range(times):
         begin = time.perf_counter()
-        command = [sys.executable, "-c", _NEW_PROCESS, json.dumps([str(candidate.path), candidate.providers])]
+        command = [sys.executable, "-c", _NEW_PROCESS, json.dumps([str(candidate.path), candidate.provider])]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         wall.append(time.perf_counter() - begin)
         seconds, peak = json.loads(printed)

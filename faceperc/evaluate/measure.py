@@ -26,6 +26,7 @@ from faceperc.detect import FaceDetector
 from faceperc.detector.metrics import iou_matrix
 from faceperc.errors import ModelError, UsageError
 from faceperc.head import Head
+from faceperc.metadata import check_takes_crops
 from faceperc.runtime import OnnxModel
 
 Box = NDArray[np.float64]
@@ -156,10 +157,10 @@ def crop_rule(model: OnnxModel) -> CropRule:
     """The crop rule of a face model.
 
     Raises:
-        ModelError: if the model is no face model.
+        ModelError: if the model is no face model for crops.
     """
-    if model.metadata.crop is None:
-        raise ModelError(f"{model.path}: is a {model.metadata.role}, not a face model; see 'faceperc models'")
+    check_takes_crops(model.metadata, str(model.path))
+    assert model.metadata.crop is not None  # every face model has one
     return model.metadata.crop
 
 
