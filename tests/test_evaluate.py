@@ -267,7 +267,14 @@ def test_compare__errors_say_what_to_do(good: Path, pack: Path, tmp_path: Path) 
         compare_command([str(path), str(other)])
 
 
-ABLATIONS = sorted((ROOT / "configs/ablation").glob("*.yaml"))
+EVERY_ABLATION = set((ROOT / "configs/ablation").glob("*.yaml"))
+LEVERS = {  # of configs/train/full.yaml: left out by no-NAME.yaml, and where the recipes then differ
+    "teacher": {"model.network", "data.sources"},
+    "pretraining": {"model.start_backbone_from"},
+    "sets": {"model.network"},
+    "uncertainty": {"model.weighting"},
+}
+ABLATIONS = sorted(EVERY_ABLATION - {ROOT / f"configs/ablation/no-{lever}.yaml" for lever in LEVERS})
 
 
 def merged(capsys: pytest.CaptureFixture[str], *configs: Path) -> dict[str, Any]:
@@ -293,3 +300,18 @@ def test_ablations_change_one_thing_and_build(path: Path, capsys: pytest.Capture
     size = model.config.backbone.image_size
     with torch.inference_mode():
         assert set(model(torch.zeros(1, size, size, 3, dtype=torch.uint8))) == set(networks[1]["heads"])
+
+
+@pytest.mark.parametrize("lever", LEVERS)
+def test_a_lever_is_left_out_alone(lever: str, capsys: pytest.CaptureFixture[str]) -> None:
+    full = ROOT / "configs/train/full.yaml"
+    base, changed = merged(capsys, full), merged(capsys, full, ROOT / f"configs/ablation/no-{lever}.yaml")
+    assert "runs/nano" not in yaml.safe_dump(changed["trainer"])
+    differing = {
+        f"{part}.{key}"
+        for part in ("model", "data")
+        for key in base[part]
+        if base[part][key] != changed[part][key]
+    }
+    assert differing == LEVERS[lever]
+    FaceModel(FaceModelConfig.from_dict(changed["model"]["network"]))
