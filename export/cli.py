@@ -6,8 +6,11 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+from faceperc.export.convert import add_precision_options, check_options, convert
 from faceperc.export.forms import FORMS
 from faceperc.export.onnx import OPSET, OPSETS, export_onnx
+from faceperc.export.precision import round_weights
+from faceperc.export.reference import write_reference
 from faceperc.export.tensorrt import add_batch_option, build_engine, report
 from faceperc.model import FaceModel, read_training
 from faceperc.zoo import DEFAULT_DETECTOR
@@ -37,21 +40,31 @@ def main(args: list[str]) -> int:
         "A little faster, but clearly less accurate, as queries learn to see each other (docs/export.md)",
     )  # fmt: skip
     parser.add_argument("--opset", type=int, choices=OPSETS, default=OPSET, help="of ONNX's operators")
+    add_precision_options(parser)
     parser.add_argument("--engine", metavar="FILE", help="also build a TensorRT engine from the ONNX file")
     add_batch_option(parser, "--engine-batch")
     parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
     options = parser.parse_args(args)
     for module in options.modules:
         import_module(module)
+    check_options(options)
     tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
     model = FaceModel.load(options.model)
+    if options.store == "fp16":
+        round_weights(model)
+    plain = options.precision == options.store == "fp32"
     differences = export_onnx(
         model, options.out, tasks, read_training(options.model),
         form=options.form, detector=options.detector, drop_queries=options.drop_queries, opset=options.opset,
+        finish=None if plain else lambda graph: convert(graph, options, model.config.crop_rule),
     )  # fmt: skip
     for name, difference in differences.items():
         print(f"{name:28} {difference:.1e} from torch")
-    print(f"{options.out}: {Path(options.out).stat().st_size / 2**20:.1f} MiB")
+    written = [Path(options.out)]
+    if options.form == "crop":
+        written.append(write_reference(model, options.out))
+    for path in written:
+        print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
     if options.engine:
         report(options.engine, build_engine(options.out, options.engine, options.engine_batch))
     return 0

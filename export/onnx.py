@@ -7,7 +7,8 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from faceperc.errors import FacepercError, UsageError
+from faceperc.export.attention import ATTENTION_OPSET, attention_operator
 from faceperc.export.fold import fold
 from faceperc.export.forms import compare_forms, in_form
+from faceperc.export.nodes import name_by_module
 from faceperc.model import FaceModel
 from faceperc.transfer import subset
 from faceperc.zoo import DEFAULT_DETECTOR
@@ -62,6 +65,7 @@ def export_onnx(
     detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
     drop_queries: bool = False,
     opset: int = OPSET,
+    finish: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None,
 ) -> dict[str, float]:
     """Write the ONNX file, under a temporary name until it has been checked.
 
@@ -74,7 +78,8 @@ def export_onnx(
         detector: a name or an ONNX file; for the pipeline.
         drop_queries: drop the queries of the other tasks too. It saves a little more, but the tasks' answers
             change (docs/export.md); else they stay the same.
-        opset: version of ONNX's operators, one of OPSETS.
+        opset: version of ONNX's operators, one of OPSETS. From 23 on attention is one operator.
+        finish: turns the crop form, once it has been checked, into that of another precision.
 
     Returns:
         For each ONNX output the largest difference to torch, relative to the output's largest value.
@@ -100,11 +105,14 @@ def export_onnx(
         onnx.save(_convert(model, chosen, training or {}, opset), draft)
         differences = compare(model, draft, chosen)
         _check(differences, TOLERANCE, target, "torch")
+        formed = _formed(draft, form, detector)
         if form != "crop":
-            crops, draft = draft, Path(scratch, "form.onnx")
-            onnx.save(in_form(onnx.load(crops), form, detector), draft)
-            _check(compare_forms(draft, crops, detector), FORM_TOLERANCE, target, "the crop form")
-        os.replace(draft, target)
+            _check(compare_forms(formed, draft, detector), FORM_TOLERANCE, target, "the crop form")
+        if finish is not None:
+            onnx.save(finish(onnx.load(draft)), draft)
+            differences = compare(model, draft, chosen)
+            formed = _formed(draft, form, detector)
+        os.replace(formed, target)
     return differences
 
 
@@ -156,10 +164,20 @@ def metadata(model: FaceModel, tasks: Sequence[str], training: dict[str, Any]) -
         "input": {"name": "crops", "dtype": "uint8", "layout": "NHWC", "color": "RGB", "size": [size, size]},
         "crop": {"size": size, "scale": rule.scale, "shift": list(rule.shift), "fill": 0},
         "tasks": entries,
+        "precision": "fp32",
         "weights_sha256": model.weights_sha256(),
         "training": training,
         "config": dataclasses.asdict(model.config),
     }
+
+
+def _formed(crops: Path, form: str, detector: str | os.PathLike[str]) -> Path:
+    """The file of a form, made from that of the crop form."""
+    if form == "crop":
+        return crops
+    path = crops.with_name("form.onnx")
+    onnx.save(in_form(onnx.load(crops), form, detector), path)
+    return path
 
 
 def _check(differences: dict[str, float], tolerance: float, path: Path, reference: str) -> None:
@@ -173,10 +191,12 @@ def _convert(model: FaceModel, tasks: Sequence[str], training: dict[str, Any], o
     document = metadata(model, tasks, training)
     names = [field["output"] for entry in document["tasks"].values() for field in entry["fields"].values()]
     size = model.config.backbone.image_size
-    with warnings.catch_warnings():
+    folded = fold(model)
+    attention = attention_operator(folded) if opset >= ATTENTION_OPSET else nullcontext()
+    with warnings.catch_warnings(), attention:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _FinalOutputs(fold(model), tasks).eval(),
+            _FinalOutputs(folded, tasks).eval(),
             # a batch of one would be taken for a constant
             (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
             input_names=["crops"],
@@ -188,7 +208,9 @@ def _convert(model: FaceModel, tasks: Sequence[str], training: dict[str, Any], o
             verbose=False,
         )
     assert program is not None
-    graph: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    graph = program.model_proto
+    name_by_module(graph.graph)
+    graph = onnxslim.slim(graph)
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, {"faceperc": json.dumps(document)})
     return graph

@@ -8,21 +8,25 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from faceperc import __version__
 from faceperc._files import write_file
-from faceperc.errors import ConfigError, FacepercError, ImageError, UsageError
+from faceperc.errors import ConfigError, FacepercError, ImageError, ModelError, UsageError
 from faceperc.zoo import DEFAULT_MODEL, find_model, sample_image
 
 if TYPE_CHECKING:
     from faceperc.predict import Predictor
     from faceperc.results import Faces
+
+T = TypeVar("T")
 
 # Commands of the training half, and bench. They are imported when called, and read their own arguments.
 TRAINING = {
@@ -194,22 +198,84 @@ def info(
         print_model(opened)
 
 
+@app.command(epilog="Example: faceperc verify faceperc-nano.onnx --json -")
+def verify(
+    file: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Compare with this saved model in torch instead of the stored set."
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The reference set of another file, from which this one was made."),
+    ] = None,
+    providers: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these, which must start: cpu, cuda, ....")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest relative deviation; else by the file's precision.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
+    ] = None,
+) -> None:
+    """Check that a model file answers as the trained model does, on every provider. Exit code 1 if not."""
+    from faceperc.verify import ReferenceSet, reference_path
+    from faceperc.verify import verify as check
+
+    if model is not None and reference is not None:
+        raise UsageError("give --model or --reference, not both")
+    path = find_model(file)
+    if model is not None:
+        wanted = _run_training(
+            "verify --model", "faceperc.export.reference", lambda imported: imported.reference_of(model, path)
+        )
+    elif reference is not None:
+        # the file was made from another: the hash in the set is the other one's
+        wanted = replace(ReferenceSet.load(reference), file_sha256="")
+    else:
+        stored = reference_path(path)
+        if not stored.is_file():
+            raise ModelError(
+                f"{path}: has no reference set {stored.name} beside it; export the model again, or compare "
+                "with the saved model: --model FOLDER"
+            )
+        wanted = ReferenceSet.load(stored)
+    names = None if providers is None else [name.strip() for name in providers.split(",") if name.strip()]
+    result = check(path, wanted, names, tolerance)
+    if json_file is not None:
+        _write_json(json_file, {"model": str(path), **result.to_dict()})
+    if json_file != "-":
+        from faceperc.report import print_verification
+
+        print_verification(result, path)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
 def _add_training_command(name: str, module: str, summary: str) -> None:
     # The command's own parser gets all arguments, --help too.
     settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
     @app.command(name, help=f"{summary} Example: faceperc {name} --help", context_settings=settings)
     def command(context: typer.Context) -> None:
-        try:
-            code = importlib.import_module(module).main(list(context.args))
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] == "faceperc":
-                raise UsageError(f"'{name}' is not in this installation, which lacks {error.name}") from error
-            raise UsageError(
-                f"'{name}' needs the package {error.name}; install the training extra: "
-                'pip install "faceperc[cpu,train]"'
-            ) from error
+        code = _run_training(name, module, lambda imported: imported.main(list(context.args)))
         raise typer.Exit(code or 0)
+
+
+def _run_training(command: str, module: str, run: Callable[[ModuleType], T]) -> T:
+    """Call into a module of the training half, which may not be installed."""
+    try:
+        return run(importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "faceperc":
+            raise UsageError(f"'{command}' is not in this installation, which lacks {error.name}") from error
+        raise UsageError(
+            f"'{command}' needs the package {error.name}; install the training extra: "
+            'pip install "faceperc[cpu,train]"'
+        ) from error
 
 
 for _name, (_module, _summary) in TRAINING.items():

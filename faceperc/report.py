@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from faceperc.metadata import TaskInfo
 from faceperc.providers import available_providers, conflict, runtime_packages
 from faceperc.results import Faces
 from faceperc.runtime import OnnxModel
+from faceperc.verify import Verification
 from faceperc.zoo import ZOO
 
 
@@ -72,6 +74,27 @@ def print_model(model: OnnxModel) -> None:
         console.print(tasks)
 
 
+def print_verification(result: Verification, path: Path) -> None:
+    """Each output's difference from the reference, by provider and batch size; then the verdict."""
+    console = Console(highlight=False)
+    for provider, rows in groupby(result.comparisons, key=lambda each: each.provider):
+        table = _table("faces", "output", "largest", "relative", "rms", "")
+        for each in rows:
+            figures = (f"{value:.1e}" for value in (each.maximum, each.relative, each.rms))
+            table.add_row(str(each.batch), each.output, *figures, "" if each.passed else "FAILED")
+        console.print(Text(provider, style="bold"))
+        console.print(table)
+    for provider, reason in result.unusable.items():
+        console.print(Text(f"{provider} was not checked: {reason}"), soft_wrap=True)
+    if result.changed:
+        text = f"{path}: is not the file that was exported: its SHA-256 is not the reference set's"
+        console.print(Text(text), soft_wrap=True)
+    measure = "relative" if result.precision == "fp32" else "rms"
+    verdict = "verified" if result.passed else "FAILED"
+    limit = f"{result.precision}, {measure} deviation up to {result.tolerance:.0e}"
+    console.print(Text(f"{path}: {verdict} ({limit})", style="bold"), soft_wrap=True)
+
+
 def _properties(model: OnnxModel) -> list[tuple[str, str]]:
     metadata = model.metadata
     rows = [
@@ -81,6 +104,7 @@ def _properties(model: OnnxModel) -> list[tuple[str, str]]:
         ("", f"sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}"),
         ("runs on", f"{model.provider} ({', '.join(model.providers)})"),
         ("written by", f"faceperc {metadata.version}"),
+        ("precision", str(metadata.raw.get("precision", "fp32"))),
         ("input", " ".join(f"{key}={value}" for key, value in metadata.raw["input"].items())),
     ]
     if metadata.crop is not None:

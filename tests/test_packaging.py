@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 import faceperc
 from faceperc.zoo import ZOO
 
-KINDS = {".py", ".yaml", ".onnx", ".jpg", ".html"}
+KINDS = {".py", ".yaml", ".onnx", ".npz", ".jpg", ".html"}
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
