@@ -18,6 +18,7 @@ from faceperc.data.view import View
 from faceperc.errors import ConfigError
 from faceperc.head import Features, Head, HeadContext, Target
 from faceperc.layers import Mlp
+from faceperc.local_evidence import LocalEvidence
 from faceperc.point_losses import ANISOTROPIC, LOG_SIGMA_FACTOR, POINT_LOSSES, mean_stretch
 
 _FAILURE = 10.0  # % NME
@@ -35,6 +36,7 @@ class PointsHead(Head):
     Args:
         weight: factor of the loss. The losses differ in size: one other than the default wants its own.
         loss: one of ``faceperc.point_losses.POINT_LOSSES``.
+        refine: move the points by what the pixels near them show; see ``LocalEvidence``.
 
     Attributes:
         start: (K, 2) where the points lie on ``MEAN_FACE``, centimetres, y up.
@@ -61,15 +63,16 @@ class PointsHead(Head):
     curve_limit = _FAILURE
 
     base: Tensor
-    slots: Tensor
+    slots: Tensor | None
 
-    def __init__(self, weight: float = 1.0, loss: str = "laplace") -> None:
+    def __init__(self, weight: float = 1.0, loss: str = "laplace", refine: bool = False) -> None:
         super().__init__(weight)
         if loss not in POINT_LOSSES:
             raise ConfigError(f"{type(self).__name__}: {unknown_name('loss', loss, POINT_LOSSES)}")
         self.point_loss = POINT_LOSSES[loss]
         self.least_loss = LOG_SIGMA_FACTOR[loss] * _LOG_SIGMA[0]
         self.has_shape = loss in ANISOTROPIC
+        self.is_dense = refine
         self.count = len(self.start)
         self.num_queries = math.ceil(self.count / self.points_per_query)
 
@@ -81,8 +84,12 @@ class PointsHead(Head):
         # A face in the crop: the mean face's width is about 0.55 of it, its middle a bit below the centre.
         base = 0.55 * (self.start * [1.0, -1.0]) / _FACE_WIDTH + [0.5, 0.55]
         self.register_buffer("base", torch.from_numpy(base.astype(np.float32)) * self.size)
-        if self.order is not None:
-            self.register_buffer("slots", torch.from_numpy(np.argsort(self.order)), persistent=False)
+        slots = None if self.order is None else torch.from_numpy(np.argsort(self.order))
+        self.register_buffer("slots", slots, persistent=False)
+        if self.is_dense:
+            self.evidence = LocalEvidence(
+                context.dim, context.pixel_dim, self.points_per_query, self.count, self.size
+            )
 
     def forward(self, features: Features) -> dict[str, Tensor]:
         """{"points": (N, K, 2) crop pixels, "log_sigma": (N, K) of crop pixels}, and where there are such
@@ -90,8 +97,10 @@ class PointsHead(Head):
         slots = self.num_queries * self.points_per_query
         out = self.mlp(features.queries).float().reshape(-1, slots, self.channels)
         # the last query may have more slots than there are points
-        out = out[:, : self.count] if self.order is None else out[:, self.slots]
+        out = out[:, : self.count] if self.slots is None else out[:, self.slots]
         points = self.base + out[..., :2] * (self.size / 8)
+        if features.pixels is not None and self.is_dense:
+            points = self.evidence(points, features.queries, features.pixels, self.slots)
         raw = {"points": points, "log_sigma": out[..., 2].clamp(*_LOG_SIGMA)}
         if self.has_shape:
             raw["shape"] = out[..., 3:5].clamp(-2.0, 2.0)

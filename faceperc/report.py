@@ -82,17 +82,15 @@ def print_verification(result: Verification, path: Path) -> None:
         for each in rows:
             figures = (f"{value:.1e}" for value in (each.maximum, each.relative, each.rms))
             table.add_row(str(each.batch), each.output, *figures, "" if each.passed else "FAILED")
-        console.print(Text(provider, style="bold"))
+        console.print(Text(f"{provider} ({each.limit})", style="bold"))
         console.print(table)
     for provider, reason in result.unusable.items():
         console.print(Text(f"{provider} was not checked: {reason}"), soft_wrap=True)
     if result.changed:
         text = f"{path}: is not the file that was exported: its SHA-256 is not the reference set's"
         console.print(Text(text), soft_wrap=True)
-    measure = "relative" if result.precision == "fp32" else "rms"
     verdict = "verified" if result.passed else "FAILED"
-    limit = f"{result.precision}, {measure} deviation up to {result.tolerance:.0e}"
-    console.print(Text(f"{path}: {verdict} ({limit})", style="bold"), soft_wrap=True)
+    console.print(Text(f"{path}: {verdict}", style="bold"), soft_wrap=True)
 
 
 def _properties(model: OnnxModel) -> list[tuple[str, str]]:

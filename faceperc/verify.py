@@ -101,7 +101,8 @@ class Comparison:
         maximum: largest difference from the reference, in the output's unit.
         relative: the same, relative to the output's largest value.
         rms: root mean square of the difference, relative to that of the output.
-        passed: whether the deviation that counts for the file's precision is within the tolerance.
+        limit: the tolerance that held here, e.g. ``"fp32, relative deviation up to 1e-04"``.
+        passed: whether the deviation that counts is within it.
     """
 
     provider: str
@@ -110,6 +111,7 @@ class Comparison:
     maximum: float
     relative: float
     rms: float
+    limit: str
     passed: bool
 
 
@@ -221,6 +223,8 @@ def _difference(
     maximum = float(gap.max())
     relative = maximum / max(float(np.abs(wanted).max()), 1e-6)
     rms = float(np.sqrt(np.square(gap).mean())) / max(float(np.sqrt(np.square(wanted).mean())), 1e-6)
-    deviation = relative if limits.precision == "fp32" else rms
+    kind, deviation = ("relative", relative) if limits.precision == "fp32" else ("rms", rms)
+    limit = f"{limits.precision}, {kind} deviation up to {limits.tolerance:.0e}"
     # not "deviation > tolerance": an answer that is no number fails
-    return Comparison(provider, batch, output, maximum, relative, rms, deviation <= limits.tolerance)
+    passed = deviation <= limits.tolerance
+    return Comparison(provider, batch, output, maximum, relative, rms, limit, passed)

@@ -107,19 +107,17 @@ def test_order_of_the_tasks_changes_no_answer() -> None:
 
 def test_subset_has_only_what_its_tasks_need() -> None:
     model = FaceModel(FaceModelConfig.from_dict(tiny_config())).eval()
-    part = subset(model, ["landmarks", "gender"])
+    part = subset(model, ["pose", "gender"])
     names, weights = set(part.state_dict()), model.state_dict()
     assert names < set(weights)
-    assert not [name for name in names if name.startswith(("pixels", "heads.parsing", "heads.pose"))]
-    assert part.decoder.identity.shape[1] == 17 + 1
+    assert not [name for name in names if name.startswith(("pixels", "heads.parsing", "heads.landmarks"))]
+    assert part.decoder.identity.shape[1] == 1 + 1
     for name, value in part.state_dict().items():
         assert name == "decoder.identity" or torch.equal(value, weights[name])
     # and back: a model with a dense head starts from one without
     whole = FaceModel(model.config)
-    assert set(take_weights(whole, part)) == set(model.tasks) - {"landmarks", "gender"}
-    assert torch.equal(
-        whole.state_dict()["heads.landmarks.mlp.0.weight"], weights["heads.landmarks.mlp.0.weight"]
-    )
+    assert set(take_weights(whole, part)) == set(model.tasks) - {"pose", "gender"}
+    assert torch.equal(whole.state_dict()["heads.pose.mlp.0.weight"], weights["heads.pose.mlp.0.weight"])
 
 
 def test_damaged_models_are_refused(tmp_path: Path) -> None:
