@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,9 @@ def round_weights(model: nn.Module) -> None:
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph computing in half precision.
 
-    Normalisation, and what a head does after its layers, stay in float32, and so do the outputs: squares and
-    exponentials overflow, and coordinates need more digits. (ONNX Runtime's own converter rounds between any
-    two nodes that are to stay in float32.)
+    Normalisation, and what heads and their parts do outside of their layers, stay in float32, and so do the
+    outputs: squares and exponentials overflow, and coordinates need more digits. (ONNX Runtime's converter
+    rounds between any two nodes that are to stay in float32.)
     """
     result = onnx.shape_inference.infer_shapes(model)
     graph = result.graph
@@ -49,8 +49,9 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     halves: set[str] = set()  # tensors that are half precision now
     made: set[str] = set()
     nodes = []
+    modules = {module_of(node.name) for node in graph.node}
     for node in graph.node:
-        is_half = re.fullmatch(r"(heads[.]\w+)?", module_of(node.name)) is None
+        is_half = _is_layer(module_of(node.name), modules)
         for place, name in enumerate(node.input):
             # of Resize's inputs only the first may be half
             wants_half = is_half and not (node.op_type == "Resize" and place > 0)
@@ -78,6 +79,14 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     _replace(graph.initializer, [each for each in graph.initializer if each.name in read])
     del graph.value_info[:]  # the types have changed
     return result
+
+
+def _is_layer(module: str, modules: Collection[str]) -> bool:
+    """Whether a module computes in half precision: all of the model's but normalisation, which has no name,
+    the heads, and parts of a head that have layers of their own."""
+    if not module or re.fullmatch(r"heads[.]\w+", module):
+        return False
+    return not module.startswith("heads.") or not any(name.startswith(f"{module}.") for name in modules)
 
 
 def store_float16(graph: onnx.ModelProto) -> onnx.ModelProto:

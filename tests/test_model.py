@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from tiny_pack import tiny_config
 
@@ -14,6 +15,8 @@ from faceperc.config import FaceModelConfig
 from faceperc.errors import ConfigError, ModelError
 from faceperc.model import FaceModel
 from faceperc.transfer import subset, take_weights
+
+NETWORKS = sorted(Path(__file__).parents[1].glob("configs/model/*.yaml"))
 
 
 def crops(count: int, size: int) -> torch.Tensor:
@@ -52,7 +55,16 @@ def test_any_timm_vit(backbone: str) -> None:
     assert outputs["parsing"]["scores"].shape == (2, 11, size // 2, size // 2)
 
 
-@pytest.mark.parametrize("tasks", [None, ["landmarks", "gender"]])
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_the_networks_of_the_repository(path: Path) -> None:
+    model = FaceModel(FaceModelConfig.from_dict(yaml.safe_load(path.read_text()))).eval()
+    with torch.inference_mode():
+        outputs = model.decode(model(crops(1, model.config.backbone.image_size)))
+    assert path.stem.startswith(model.config.name.removeprefix("faceperc-").partition("-")[0])
+    assert {"landmarks", "pose", "parsing", "expression", "age", "gender", "attributes"} <= set(outputs)
+
+
+@pytest.mark.parametrize("tasks", [None, ["pose", "gender"]])
 def test_every_parameter_learns(tasks: list[str] | None) -> None:
     """Also where no head is dense: DDP refuses parameters without a gradient."""
     config = tiny_config(backbone=BACKBONES["convolutional stem"])

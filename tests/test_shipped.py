@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import faceperc
-from faceperc.zoo import ZOO, sample_image
+from faceperc.verify import ReferenceSet, reference_path, verify
+from faceperc.zoo import ZOO, find_model, sample_image
 
 pytestmark = pytest.mark.skipif(
     not all(model.path.is_file() for model in ZOO.values()), reason="the models are not built yet"
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.skipif(
 DATA = os.environ.get("FACEPERC_DATA") or Path(__file__).parents[2] / "shared" / "data"
 
 
-@pytest.fixture(scope="module")
-def predictor() -> faceperc.Predictor:
-    return faceperc.Predictor()
+@pytest.fixture(scope="module", params=faceperc.list_models())
+def predictor(request: pytest.FixtureRequest) -> faceperc.Predictor:
+    return faceperc.Predictor(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,13 @@ def test_nothing_is_found_where_nobody_is(predictor: faceperc.Predictor) -> None
     random = np.random.default_rng(0)
     for image in (np.zeros((300, 400, 3), np.uint8), random.integers(0, 256, (300, 400, 3), dtype=np.uint8)):
         assert len(predictor(image)) == 0
+
+
+@pytest.mark.parametrize("name", faceperc.list_models())
+def test_the_files_answer_as_the_trained_model_did(name: str) -> None:
+    path = find_model(name)
+    result = verify(path, ReferenceSet.load(reference_path(path)), ["cpu"])
+    assert result.passed and {each.batch for each in result.comparisons} == {1, 4}
 
 
 @pytest.mark.data

@@ -75,8 +75,8 @@ def any_page(browser: Chromium, address: str) -> Chromium:
     return open_page(browser, address)
 
 
-def open_page(browser: Chromium, address: str) -> Chromium:
-    browser.call("Page.navigate", url=f"{address}?provider=wasm")
+def open_page(browser: Chromium, address: str, model: str = "faceperc-nano") -> Chromium:
+    browser.call("Page.navigate", url=f"{address}?provider=wasm&model={model}")
     assert browser.evaluate(SETTLED) == "ready: faceperc-nano is ready."
     return browser
 
@@ -98,6 +98,15 @@ def test_page_answers_as_the_predictor(page: Chromium, tmp_path: Path) -> None:
         check(face["tasks"][name], result.to_dict(), to_256)
     agree = np.reshape(face["tasks"]["parsing"]["classes"], wanted.parsing.mask.shape) == wanted.parsing.mask
     assert agree.mean() > 0.99
+
+
+def test_the_int8_model_runs_too(browser: Chromium, address: str) -> None:
+    page = open_page(browser, address, "faceperc-nano-int8")
+    page.choose_file("#photo", sample_image())
+    assert page.evaluate(SETTLED).startswith("ready: 1 face in ")
+    [face] = page.evaluate(FACES)
+    [wanted] = faceperc.Predictor("faceperc-nano-int8", threads=1)(sample_image())
+    check(face["tasks"]["landmarks"], wanted.landmarks.to_dict(), 256 / max(wanted.box[2:] - wanted.box[:2]))
 
 
 def check(given: dict[str, Any], wanted: dict[str, Any], to_256: float) -> None:
