@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 model, photo, *box = sys.argv[1:]
-image = np.asarray(Image.open(photo).convert("RGB"))
+image = np.asarray(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))  # upright
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 about = json.loads(session.get_modelmeta().custom_metadata_map["faceperc"])
 
@@ -22,12 +22,17 @@ size, longer = rule["size"], max(x1 - x0, y1 - y0)
 corner = np.array([x0 + x1, y0 + y1]) / 2 + np.multiply(rule["shift"], longer) - rule["scale"] * longer / 2
 step = rule["scale"] * longer / size  # image pixels per crop pixel
 
-shrink = max(1, int(step))  # average blocks of pixels first, so that nothing aliases; then interpolate
-height, width = (n // shrink for n in image.shape[:2])
-blocks = image[: height * shrink, : width * shrink].reshape(height, shrink, width, shrink, 3).mean((1, 3))
-x, y = (corner[:, None] + 0.5 + (np.arange(size) + 0.5) * step) / shrink - 0.5
-rows, columns = (np.clip(1 - abs(np.arange(n) - at[:, None]), 0, 1) for n, at in ((height, y), (width, x)))
-crop = np.einsum("yh,hwc,xw->yxc", rows, blocks, columns, optimize=True).astype(np.uint8)
+shrink, crop = max(1, int(step)), image  # image pixels per side of a block
+for axis in (0, 1):  # rows, then columns: average blocks first, so that nothing aliases; then interpolate
+    starts = np.arange(0, crop.shape[axis], shrink)  # the last block may be smaller
+    lengths = np.diff(starts, append=crop.shape[axis])
+    blocks = np.moveaxis(np.add.reduceat(crop, starts, axis, np.float64), axis, -1) / lengths
+    at = (corner[1 - axis] + 0.5 + (np.arange(size) + 0.5) * step) / shrink - 0.5  # in blocks
+    nearest = np.clip(at, 0, len(starts) - 1)[:, None]
+    weights = np.clip(1 - abs(np.arange(len(starts)) - nearest), 0, 1)
+    weights[(at < -0.5) | (at >= len(starts) - 0.5)] = 0  # black outside the image
+    crop = np.moveaxis(blocks @ weights.T, -1, axis)
+crop = crop.astype(np.uint8)
 
 names = [output.name for output in session.get_outputs()]
 answer = dict(zip(names, session.run(names, {about["input"]["name"]: crop[None]}), strict=True))

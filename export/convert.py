@@ -67,7 +67,7 @@ def convert(graph: onnx.ModelProto, options: argparse.Namespace, rule: CropRule)
         rule: the model's crop rule.
 
     Raises:
-        UsageError: if a pattern of ``--keep-float`` matches nothing.
+        UsageError: if a pattern of ``--keep-float`` matches nothing, or no layer is left to quantise.
         DataError: if the calibration data is missing.
     """
     if options.precision == "fp16":
@@ -126,6 +126,8 @@ def _quantised(graph: onnx.ModelProto, options: argparse.Namespace, rule: CropRu
         write_file(options.sensitivity, f"{text}\n".encode())
         if options.max_change is not None:
             layers = [name for each in report if each.worst[1] <= options.max_change for name in each.layers]
+    if not layers:  # which would mean all to ONNX Runtime
+        raise UsageError("--keep-float/--max-change leave no layer to quantise; export with --precision fp32")
     return quantise(graph, layers)
 
 

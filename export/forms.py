@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, version_converter
+from onnx import TensorProto, numpy_helper, version_converter
 
 from faceperc._names import unknown_name
 from faceperc.crop import FaceCrop
@@ -127,32 +127,51 @@ def compare_forms(
     network: str | os.PathLike[str],
     detector: str | os.PathLike[str] = DEFAULT_DETECTOR,
 ) -> dict[str, float]:
-    """Largest difference of each output from what the runtime's own crops and detector make of the crop form,
-    on the bundled photograph, relative to the output's largest value.
+    """Difference of each output from what the runtime's own crops and detector make of the crop form, on the
+    bundled photograph; and the file answers where there is no face.
 
     Args:
         path: a file of the form full or pipeline.
         network: the crop form that it was made from.
         detector: the detector of a pipeline.
 
+    Returns:
+        The largest difference, relative to the output's largest value; where the file rounds (fp16, int8),
+        the root mean square of the difference, relative to that of the output.
+
     Raises:
-        ModelError: if a pipeline finds another number of faces than the runtime.
+        ModelError: if a pipeline finds no face, or another number than the runtime, or the file fails where
+            there is none.
     """
     made, image = OnnxModel(Path(path)), read_image(sample_image())
+    rounds = made.metadata.raw.get("precision", "fp32") != "fp32"
+    no_face: dict[str, Any] = {"min_score": np.array(2, np.float32)}  # scores are at most 1
     if made.metadata.form == "full":
+        no_face = {"boxes": np.zeros((0, 4), np.float32)}
         boxes, wanted = _SAMPLE_BOXES, {}
         got = made.run({"image": image, "boxes": boxes.astype(np.float32)})
     else:
         boxes, scores = FaceDetector(OnnxModel(find_model(detector))).detect(image)
+        if not len(boxes):
+            raise ModelError(f"{detector}: finds no face in the bundled photograph, to compare {path} on")
         wanted = {"boxes": boxes, "scores": scores}
         got = made.run({"image": image})
         if len(got["boxes"]) != len(boxes):
             raise ModelError(f"{path}: finds {len(got['boxes'])} faces, the runtime finds {len(boxes)}")
+    for name, answer in made.run({"image": image} | no_face).items():
+        if len(answer):
+            raise ModelError(f"{path}: output {name} has {len(answer)} rows where there is no face")
     wanted |= answers_in_image(OnnxModel(Path(network)), image, boxes)
-    return {
-        name: float(np.abs(got[name] - want).max(initial=0) / max(np.abs(want).max(initial=0), 1e-6))
-        for name, want in wanted.items()
-    }
+    size = _rms if rounds else _largest
+    return {name: size(got[name] - want) / max(size(want), 1e-6) for name, want in wanted.items()}
+
+
+def _largest(values: NDArray[Any]) -> float:
+    return float(np.abs(values).max(initial=0))
+
+
+def _rms(values: NDArray[Any]) -> float:
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
 
 
 def answers_in_image(
@@ -187,10 +206,15 @@ def _add_answers(op: GraphBuilder, network: onnx.ModelProto, boxes: str) -> list
     assert metadata.crop is not None  # every face model has one
     crops = add_crops(op, "image", boxes, metadata.crop)
     regions = op.Identity(crops.regions, name="regions")
-    answers = op.include(network, {metadata.input: crops.crops}, prefix="network/")
+    # The network wants a face: where there is none it sees a black crop, whose answers are cut off again.
+    count = op.Shape(boxes, start=0, end=1)
+    missing = op.Concat(op.Max(op.Sub([1], count), [0]), [metadata.crop.size] * 2 + [3], axis=0)
+    black = op.ConstantOfShape(missing, value=numpy_helper.from_array(np.zeros(1, np.uint8)))
+    some = op.Concat(crops.crops, black, axis=0)
+    answers = op.include(network, {metadata.input: some}, prefix="network/")
     for task in metadata.tasks.values():
         for name, field in task.fields.items():
-            value = answers[field.output]
+            value = op.Slice(answers[field.output], [0], count)
             match task.kind, name:
                 case "points", "points":
                     value = op.Mul(value, op.Unsqueeze(crops.pixel, [2]))

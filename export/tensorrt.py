@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from faceperc._files import write_file
+from faceperc._files import check_target, write_file
 from faceperc.errors import ModelError, UsageError
 from faceperc.providers import BATCHES, Ranges, input_ranges, shape_texts
 from faceperc.runtime import OnnxModel
@@ -40,13 +40,14 @@ def build_engine(
         What built the engine, and so what it runs in.
 
     Raises:
-        UsageError: if there is nothing to build it with, the batches are no ascending numbers, or the model
-            takes whole images instead of crops.
+        UsageError: if there is nothing to build it with, the batches are no ascending numbers, the model
+            takes whole images instead of crops, or the file cannot be written.
         ModelError: if the model cannot be read or TensorRT refuses it.
     """
     low, usual, high = batches
     if not 1 <= low <= usual <= high:
         raise UsageError(f"batches are ascending numbers of faces from 1, such as 1,8,64; got {batches}")
+    check_target(Path(out))
     source = OnnxModel(Path(model), 1, "cpu")
     ranges = input_ranges(source.metadata, batches)
     if not ranges:
@@ -76,7 +77,7 @@ def _with_trtexec(model: Path, out: Path, ranges: Ranges) -> str:
     program = shutil.which("trtexec")
     if program is None:
         raise _UnavailableError("trtexec is not on PATH")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".engine-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="faceperc-engine-") as scratch:
         draft = Path(scratch, "model.engine")
         command = [program, f"--onnx={model}", f"--saveEngine={draft}", "--stronglyTyped", "--skipInference"]
         command += [f"--{key}Shapes={shapes}" for key, shapes in shape_texts(ranges).items()]
@@ -84,7 +85,7 @@ def _with_trtexec(model: Path, out: Path, ranges: Ranges) -> str:
         if done.returncode or not draft.is_file():
             end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-10:])
             raise ModelError(f"{model}: trtexec failed with {done.returncode}:\n{end}")
-        os.replace(draft, out)
+        write_file(out, draft.read_bytes())
     return f"{program}, for this kind of GPU"
 
 

@@ -8,23 +8,19 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from faceperc import __version__
-from faceperc._files import write_file
-from faceperc.errors import ConfigError, FacepercError, ImageError, ModelError, UsageError
+from faceperc._files import check_target, write_file
+from faceperc.errors import ConfigError, FacepercError, ModelError, UsageError
 from faceperc.zoo import DEFAULT_MODEL, find_model, sample_image
-
-if TYPE_CHECKING:
-    from faceperc.predict import Predictor
-    from faceperc.results import Faces
 
 T = TypeVar("T")
 
@@ -119,12 +115,21 @@ def predict(
     predictor = Predictor(
         model, detector=detector, tasks=names, threads=threads, provider=provider, min_score=min_score
     )
+    predictor.detector  # noqa: B018  (opened now, for without it no image can be done)
     pictures = None if save is None else _Pictures(save, inputs)
+    if json_file not in (None, "-"):
+        check_target(json_file)
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    for faces in _predict_each(predictor, inputs, failures):
-        if pictures is not None:
-            faces.save(pictures.path(faces.source))
+    for source in inputs:
+        try:
+            faces = predictor(source)
+            if pictures is not None:
+                faces.save(pictures.path(source))
+        except FacepercError as error:  # of this image: the others are done
+            _complain(error)
+            failures.append({"source": source, "error": str(error)})
+            continue
         if json_file is not None:
             results.append(faces.to_dict())
         if json_file != "-":
@@ -135,16 +140,6 @@ def predict(
         _write_json(json_file, {"model": predictor.metadata.name, "results": results, "errors": failures})
     if failures:
         raise typer.Exit(1)
-
-
-def _predict_each(predictor: Predictor, inputs: list[str], failures: list[dict[str, str]]) -> Iterator[Faces]:
-    """The faces of each input; an input that cannot be read is named on stderr and added to the failures."""
-    for source in inputs:
-        try:
-            yield predictor(source)
-        except ImageError as error:
-            _complain(error)
-            failures.append({"source": source, "error": str(error)})
 
 
 class _Pictures:
@@ -161,8 +156,8 @@ class _Pictures:
         self._folder = folder
         self._taken = {str(Path(source).resolve()).lower() for source in inputs}
 
-    def path(self, source: str | None) -> Path:
-        stem, number = Path(source or "image").stem, 1
+    def path(self, source: str) -> Path:
+        stem, number = Path(source).stem, 1
         path = self._folder / f"{stem}.jpg"
         while str(path.resolve()).lower() in self._taken:
             number += 1

@@ -7,6 +7,7 @@ import os
 import stat
 import warnings
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,9 @@ from PIL import Image, ImageOps
 from faceperc.errors import ImageError
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]"
+
+# Python's list of warnings that are not shown is one for all threads: two that change it at once mix it up.
+_warnings_lock = Lock()
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -32,8 +36,8 @@ def read_image(
     """Read an image from wherever it is.
 
     The EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8 bit (not
-    clipped), and of an animation the first frame is taken. The header is checked against the limits before
-    any pixel is decoded.
+    clipped; grey of no stated depth has 16 bits if a value is above 255), and of an animation the first frame
+    is taken. The header is checked against the limits before any pixel is decoded.
 
     Args:
         source: a path, the bytes of an image file, a Pillow image, or a uint8 array: RGB (H, W, 3)
@@ -85,7 +89,8 @@ def _read_file(source: str | os.PathLike[str], max_bytes: int) -> bytes:
 def _from_bytes(data: bytes, name: str, max_pixels: int, max_bytes: int) -> NDArray[np.uint8]:
     _check_bytes(len(data), name, max_bytes)
     try:
-        with warnings.catch_warnings():  # the limit here replaces Pillow's warning about large images
+        # the limit here replaces Pillow's warning about large images
+        with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
     except Image.UnidentifiedImageError as error:
@@ -107,7 +112,7 @@ def _decode(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint
     except Exception as error:  # truncated or damaged data: OSError, SyntaxError, ValueError, zlib.error, ...
         raise _damaged(name, error) from error
     try:
-        return np.ascontiguousarray(_to_rgb(_upright(picture), name))
+        return np.ascontiguousarray(_to_rgb(_upright(picture), name, picture.format))
     except (ValueError, OSError) as error:
         raise ImageError(f"{name}: mode {picture.mode} cannot be converted to RGB: {error}") from error
 
@@ -119,16 +124,19 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _to_rgb(picture: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Any mode -> (H, W, 3) uint8."""
+def _to_rgb(picture: Image.Image, name: str, image_format: str | None) -> NDArray[np.uint8]:
+    """Any mode -> (H, W, 3) uint8; the format is that of the file, if there was one."""
     if picture.mode == "F":
         raise ImageError(f"{name}: holds floats, which have no agreed range; save it with 8 bits per channel")
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         grey = np.asarray(picture).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
             raise ImageError(f"{name}: holds more than 16 bits per pixel; save it with 8 bits per channel")
-        # Pillow's own conversion clips at 255, which turns a 16-bit photograph white.
-        return np.repeat(np.round(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
+        # "I" says nothing of the depth, but where Pillow reads a file's 16 bits into it
+        if picture.mode != "I" or image_format in ("PNG", "PPM") or grey.max() > 255:
+            # Pillow's own conversion clips at 255, which turns a 16-bit photograph white
+            grey = np.round(grey / 257)
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -158,9 +166,7 @@ def _check_bytes(size: int, name: str, max_bytes: int) -> None:
     if size == 0:
         raise ImageError(f"{name}: is empty (0 bytes); pass a complete image file")
     if size > max_bytes:
-        raise ImageError(
-            f"{name}: is too large: {size} bytes, more than {max_bytes}; shrink it or raise max_bytes"
-        )
+        raise ImageError(f"{name}: is too large: {size} bytes, more than {max_bytes}; shrink it")
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -168,8 +174,8 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
         raise ImageError(f"{name}: is too small: {width} x {height} pixels, each side needs {MIN_SIDE}")
     if width * height > max_pixels:
         raise ImageError(
-            f"{name}: is too large: {width} x {height} pixels, more than {max_pixels}; "
-            "shrink it or raise max_pixels"
+            f"{name}: is too large: {width} x {height} pixels, more than {max_pixels}; shrink it, or give "
+            "Predictor a larger max_pixels"
         )
 
 

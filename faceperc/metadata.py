@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,12 +113,13 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
         source: name of the file, for messages.
 
     Raises:
-        ModelError: if the document is damaged, incomplete, or of a newer schema.
+        ModelError: if the document is damaged, incomplete, or of a newer schema, or a number in it is out of
+            range.
     """
     try:
         document = json.loads(text)
-        schema = document["schema"]
-        if isinstance(schema, int) and schema > SCHEMA:
+        schema = _whole(document, "schema", 1)
+        if schema > SCHEMA:
             raise ModelError(
                 f"{source}: its metadata has schema {schema}, newer than {SCHEMA}; update faceperc"
             )
@@ -126,7 +128,7 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
         return _metadata(document)
     except KeyError as error:
         raise ModelError(f"{source}: its faceperc metadata lacks {error}; export the model again") from error
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ModelError(
             f"{source}: its faceperc metadata is damaged ({error}); export the model again"
         ) from error
@@ -159,7 +161,7 @@ def _metadata(document: dict[str, Any]) -> ModelMetadata:
         version=str(document["version"]),
         input=str(document["input"]["name"]),
         weights_sha256=str(document.get("weights_sha256", "")),
-        training=dict(document.get("training") or {}),
+        training=_training(document.get("training") or {}),
         form=str(document.get("form", "crop")),
         crop=_crop(document["crop"]) if is_face else None,
         tasks={name: _task(name, entry) for name, entry in document["tasks"].items()} if is_face else {},
@@ -170,7 +172,12 @@ def _metadata(document: dict[str, Any]) -> ModelMetadata:
 
 def _crop(entry: dict[str, Any]) -> CropRule:
     shift_x, shift_y = entry.get("shift", (0.0, 0.0))
-    return CropRule(int(entry["size"]), float(entry["scale"]), (float(shift_x), float(shift_y)))
+    shift = {"shift x": shift_x, "shift y": shift_y}
+    return CropRule(
+        _whole(entry, "size", 1, 4096),
+        _real(entry, "scale", 0.01, 100),
+        (_real(shift, "shift x", -100, 100), _real(shift, "shift y", -100, 100)),
+    )
 
 
 def _task(name: str, entry: dict[str, Any]) -> TaskInfo:
@@ -186,15 +193,44 @@ def _task(name: str, entry: dict[str, Any]) -> TaskInfo:
         labels=tuple(str(label) for label in entry.get("labels") or ()),
         unit=entry.get("unit"),
         lines=tuple(tuple(int(i) for i in line) for line in entry.get("lines") or ()),
-        bins=tuple(float(value) for value in entry.get("bins") or ()),
+        bins=tuple(_real({"bins": value}, "bins") for value in entry.get("bins") or ()),
     )
 
 
 def _detector(document: dict[str, Any]) -> DetectorInfo:
     return DetectorInfo(
-        stride=int(document["stride"]),
-        max_side=int(document["max_side"]),
-        min_face=float(document["min_face"]),
-        nms_iou=float(document["nms"]["iou"]),
-        nms_score=float(document["nms"]["score"]),
+        stride=_whole(document, "stride", 1, 4096),
+        max_side=_whole(document, "max_side", 1, 65536),
+        min_face=_real(document, "min_face", 0),
+        nms_iou=_real(document["nms"], "iou", 0, 1),
+        nms_score=_real(document["nms"], "score", 0, 1),
     )
+
+
+def _training(entry: dict[str, Any]) -> dict[str, Any]:
+    data = entry.get("data") or []
+    if not isinstance(data, list) or not all(isinstance(source, dict) for source in data):
+        raise ValueError("training.data is no list of objects")
+    return dict(entry)
+
+
+def _whole(entry: dict[str, Any], key: str, low: int, high: float = math.inf) -> int:
+    """A whole number from ``low`` to ``high``."""
+    value = entry[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{key} is {value!r}, not {_range('a whole number', low, high)}")
+    return value
+
+
+def _real(entry: dict[str, Any], key: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite number from ``low`` to ``high``."""
+    value = entry[key]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not low <= value <= high:
+        raise ValueError(f"{key} is {value!r}, not {_range('a finite number', low, high)}")
+    return float(value)
+
+
+def _range(kind: str, low: float, high: float) -> str:
+    bounds = [f"from {low}"] * (low > -math.inf) + [f"to {high}"] * (high < math.inf)
+    return " ".join([kind, *bounds])

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from faceperc._names import unknown_name
 from faceperc.crop import FaceCrop, check_box
 from faceperc.errors import ModelError, UsageError
-from faceperc.image import ImageSource, read_image
+from faceperc.image import MAX_PIXELS, ImageSource, read_image
 from faceperc.kind import Kind
 from faceperc.kinds import KINDS
 from faceperc.metadata import ModelMetadata, TaskInfo, check_takes_crops
@@ -24,6 +24,7 @@ from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
 Array = NDArray[np.float64]
 
 BATCH = 32  # faces per run: bounds the memory on a photograph of a crowd
+MAX_ENLARGEMENT = 100  # of a box over its image
 
 
 class Detector(Protocol):
@@ -64,6 +65,7 @@ class Predictor:
         threads: int | None = None,
         provider: str | None = None,
         min_score: float | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         """Open a model. The detector is opened when it is first needed.
 
@@ -76,6 +78,7 @@ class Predictor:
                 default CUDA where it is available, else the CPU.
             min_score: faces that the detector is less sure of are dropped, in [0, 1]; by default the
                 detector decides. Ignored for a detector that is an object.
+            max_pixels: images with more pixels are refused, before they are decoded.
 
         Raises:
             ModelError: if the model cannot be opened or is none for crops of faces, or the provider does not
@@ -91,6 +94,7 @@ class Predictor:
         self._given_detector = detector
         self._options: dict[str, Any] = {"threads": threads, "provider": provider}
         self._min_score = min_score
+        self._max_pixels = max_pixels
 
     def __repr__(self) -> str:
         """Model, tasks and what runs it."""
@@ -137,9 +141,9 @@ class Predictor:
         Raises:
             ImageError: if the image cannot be read.
             UsageError: if the boxes are not usable.
-            ModelError: if a model fails.
+            ModelError: if a model fails, or the detector gives no boxes and scores.
         """
-        pixels = read_image(image)
+        pixels = read_image(image, max_pixels=self._max_pixels)
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         if boxes is None:
             found, scores = self._detect(pixels)
@@ -152,9 +156,9 @@ class Predictor:
 
     def _detect(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
         """(N, 4) boxes and (N,) scores, the highest score first."""
-        boxes, scores = self.detector.detect(image)
-        order = np.argsort(-np.asarray(scores), kind="stable")
-        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order], np.asarray(scores)[order]
+        boxes, scores = _check_found(self.detector.detect(image), image.shape)
+        order = np.argsort(-scores, kind="stable")
+        return boxes[order], scores[order]
 
     def _analyse(self, image: NDArray[np.uint8], boxes: Array) -> list[dict[str, Kind]]:
         """The results of each box by the name of the task."""
@@ -221,9 +225,45 @@ def _check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Array:
         raise UsageError(f"boxes has the shape (N, 4): x0, y0, x1, y1 in pixels; got {array.shape}")
     height, width = shape[:2]
     for index, box in enumerate(array):
-        x0, y0, x1, y1 = check_box(box)
+        x0, y0, x1, y1 = _check_size(box, index, shape)
         if max(x1 - x0, y1 - y0) < 2:
             raise UsageError(f"box {index} is smaller than 2 pixels: {box.tolist()}; boxes are in pixels")
         if x1 < 0 or y1 < 0 or x0 > width - 1 or y0 > height - 1:
             raise UsageError(f"box {index} lies outside the {width} x {height} image: {box.tolist()}")
     return array
+
+
+def _check_size(box: Array, index: int, shape: tuple[int, ...]) -> Array:
+    """The box, if it is one, and not so large that to crop it would take forever."""
+    try:
+        x0, y0, x1, y1 = check_box(box)
+    except UsageError as error:
+        raise UsageError(f"box {index}: {error}") from error
+    height, width = shape[:2]
+    if max(x1 - x0, y1 - y0) > MAX_ENLARGEMENT * max(width, height):
+        raise UsageError(
+            f"box {index} is more than {MAX_ENLARGEMENT} times as large as the {width} x {height} image: "
+            f"{box.tolist()}; boxes are x0, y0, x1, y1 in pixels"
+        )
+    return box
+
+
+def _check_found(found: object, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """(N, 4) boxes and (N,) scores of a detector, which may be the user's own."""
+    wanted = "(N, 4) boxes and (N,) scores are wanted, finite numbers"
+    try:
+        boxes, scores = (np.asarray(each, dtype=np.float64) for each in found)  # type: ignore[attr-defined]
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the detector gave what is no pair of arrays; {wanted}: {error}") from error
+    if boxes.size == scores.size == 0:
+        return np.zeros((0, 4)), np.zeros(0)
+    if boxes.shape != (len(boxes), 4) or scores.shape != (len(boxes),):
+        raise ModelError(f"the detector gave boxes {boxes.shape} and scores {scores.shape}; {wanted}")
+    if not np.isfinite(scores).all():
+        raise ModelError(f"the detector gave scores that are no numbers: {scores.tolist()}; {wanted}")
+    try:
+        for index, box in enumerate(boxes):
+            _check_size(box, index, shape)
+    except UsageError as error:
+        raise ModelError(f"the detector gave an unusable box; {wanted}: {error}") from error
+    return boxes, scores

@@ -8,11 +8,11 @@ import platform
 from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from faceperc import __version__
+from faceperc._console import plain_console
 from faceperc.metadata import TaskInfo
 from faceperc.providers import available_providers, conflict, runtime_packages
 from faceperc.results import Faces
@@ -25,7 +25,7 @@ def print_faces(faces: Faces) -> None:
     """One image: a heading, and for each face one row per task."""
     height, width = faces.image.shape[:2]
     count = f"{len(faces)} face{'' if len(faces) == 1 else 's'}" if len(faces) else "no face found"
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(Text(f"{faces.source}: {width} x {height}, {count}", style="bold"), soft_wrap=True)
     for index, face in enumerate(faces):
         table = _table()
@@ -42,7 +42,7 @@ def print_models() -> None:
     table = _table("name", "role", "size", "description")
     for model in ZOO.values():
         table.add_row(model.name, model.role, _size(model.path), model.description)
-    Console(highlight=False).print(table)
+    plain_console().print(table)
 
 
 def print_installation() -> None:
@@ -54,13 +54,13 @@ def print_installation() -> None:
     table.add_row("providers", ", ".join(available_providers()) or "none")
     if problem := conflict():
         table.add_row("conflict", Text(problem), style="bold")
-    Console(highlight=False).print(table)
+    plain_console().print(table)
 
 
 def print_model(model: OnnxModel) -> None:
     """Everything worth knowing about a model file, and what runs it."""
     metadata = model.metadata
-    console = Console(highlight=False)
+    console = plain_console()
     table = _table()
     for name, value in _properties(model):
         table.add_row(name, value)
@@ -76,7 +76,7 @@ def print_model(model: OnnxModel) -> None:
 
 def print_verification(result: Verification, path: Path) -> None:
     """Each output's difference from the reference, by provider and batch size; then the verdict."""
-    console = Console(highlight=False)
+    console = plain_console()
     for provider, rows in groupby(result.comparisons, key=lambda each: each.provider):
         table = _table("faces", "output", "largest", "relative", "rms", "")
         for each in rows:

@@ -144,13 +144,22 @@ class Faces:
         """Draw and save; the format follows the suffix. The file appears complete or not at all.
 
         Raises:
-            UsageError: if the suffix is unknown or the file cannot be written.
+            UsageError: if the suffix is unknown, the format cannot hold the picture, or the file cannot be
+                written.
         """
         path = Path(path)
         image_format = Image.registered_extensions().get(path.suffix.lower())
         if image_format not in Image.SAVE:
             raise UsageError(f"{path}: cannot save as {path.suffix!r}; use .jpg, .png or .webp")
-        return write_file(path, _encode(self.draw(), image_format, quality=92))
+        picture = self.draw()
+        try:
+            data = _encode(picture, image_format, quality=92)
+        except (
+            Exception
+        ) as error:  # too large, or of a mode that the format lacks: each plugin raises its own
+            size = f"{picture.width} x {picture.height} pixels"
+            raise UsageError(f"{path}: cannot hold the picture, {size} ({error}); save it as .png") from error
+        return write_file(path, data)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``source``, ``model``, ``image`` (width, height) and ``faces``."""

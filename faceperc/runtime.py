@@ -154,6 +154,11 @@ class OnnxModel:
                 f"{self.path}: its metadata names {', '.join(missing)}, which its graph lacks; "
                 "export the model again"
             )
+        if metadata.role == "detector" and (missing := sorted({"boxes", "scores"} - outputs)):
+            raise ModelError(
+                f"{self.path}: is a detector, but its graph lacks the output {', '.join(missing)}; "
+                "export the model again"
+            )
         return metadata
 
 

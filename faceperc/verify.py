@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -27,11 +28,11 @@ from faceperc.runtime import OnnxModel
 #: difference, relative to the output's largest value. Where rounding is part of the bargain, single pixels on
 #: a boundary may flip, so that the largest difference says little: there it is the root mean square of the
 #: difference, relative to that of the output.
-TOLERANCES = {"fp32": 1e-4, "fp16": 5e-3, "int8": 1e-1}
+TOLERANCES = {"fp32": 1e-4, "fp16": 5e-3, "bf16": 2e-2, "int8": 1e-1}
 _SCHEMA = 1
 
-#: They compute an fp32 file in bfloat16 or half precision: the tolerance of fp16 holds for them.
-ROUNDING_PROVIDERS = ("openvino", "tensorrt")
+#: What they compute an fp32 file in, by the names that ``OnnxModel.provider`` gives.
+ROUNDING_PROVIDERS = {"openvino": "bf16", "OpenVINOExecutionProvider": "bf16", "tensorrt": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,15 @@ class ReferenceSet:
             if head["schema"] != _SCHEMA or not groups["input"] or not groups["output"]:
                 raise ValueError("it is of another version")
             return cls(groups["input"], groups["output"], head["file_sha256"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ModelError(
                 f"{path}: is no usable reference set ({error}); export the model again"
             ) from error
@@ -139,11 +148,8 @@ class Verification:
         return not self.changed and bool(self.comparisons) and all(each.passed for each in self.comparisons)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN: a deviation that is no number is None."""
-        rows = [
-            {name: None if value != value else value for name, value in asdict(each).items()}
-            for each in self.comparisons
-        ]
+        """For JSON, which has neither NaN nor infinity: a deviation that is no finite number is None."""
+        rows = [{name: _finite(value) for name, value in asdict(each).items()} for each in self.comparisons]
         return {"passed": self.passed, **asdict(self), "comparisons": rows}
 
 
@@ -166,7 +172,7 @@ def verify(
         ModelError: if the file is no model, an asked provider cannot be started, or the outputs do not match.
         UsageError: if the tolerance is not a positive number.
     """
-    if tolerance is not None and not tolerance > 0:
+    if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"tolerance is a positive number; got {tolerance!r}")
     model = OnnxModel(path, threads=1, provider="cpu")
     precision = model.metadata.raw.get("precision", "fp32")
@@ -184,10 +190,16 @@ def verify(
                 raise
             result.unusable[provider] = str(error)
             continue
-        rounds = tolerance is None and precision == "fp32" and provider in ROUNDING_PROVIDERS
-        limits = replace(result, precision="fp16", tolerance=TOLERANCES["fp16"]) if rounds else result
+        limits = result
+        rounded = ROUNDING_PROVIDERS.get(model.provider)
+        if rounded is not None and tolerance is None and precision == "fp32":
+            limits = replace(result, precision=rounded, tolerance=TOLERANCES[rounded])
         result.comparisons += _compare(model, provider, reference, limits)
     return result
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _compare(

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_onnx import build_detector, build_face_model
+from tiny_onnx import FACE_TASKS, build_detector, build_face_model, face_metadata
 
 from faceperc.bench.cli import main
 from faceperc.bench.clock import Spread, Times, ratio, time_in_turn
@@ -98,11 +98,28 @@ def test_wrong_models_are_named(tmp_path: Path) -> None:
     detector = build_detector(tmp_path / "finder.onnx", [[1, 2, 3, 4]], [0.9])
     with pytest.raises(ModelError, match=r"finder\.onnx: is a detector"):
         main([str(detector), "--reference", str(detector), *QUICK])
+    full = build_face_model(tmp_path / "full.onnx", metadata=face_metadata(FACE_TASKS) | {"form": "full"})
+    with pytest.raises(ModelError, match=r"full\.onnx: is in the form 'full'.*faceperc export --form crop"):
+        main([str(full), "--reference", str(full), *QUICK])
     face = build_face_model(tmp_path / "face.onnx")
     (tmp_path / "other").mkdir()
     other = build_face_model(tmp_path / "other" / "face.onnx")
     with pytest.raises(UsageError, match="another model is called face"):
         main([str(other), "--reference", str(face), *QUICK])
+
+
+@pytest.mark.parametrize(
+    "words", [["--rounds", "0"], ["--starts", "0"], ["--threads", "1,0"], ["--rounds", "x"]]
+)
+@pytest.mark.parametrize("what", [[], ["train", "recipe.yaml"]])
+def test_nothing_to_time_is_wrong_usage(
+    words: list[str], what: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if what and words[0] != "--rounds":
+        pytest.skip("an option of the prediction")
+    with pytest.raises(SystemExit) as stop:
+        main([*what, *words])
+    assert stop.value.code == 2 and "a whole number from 1 on" in capsys.readouterr().err
 
 
 def test_multiply_adds_of_products_and_convolutions(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tiny_onnx import FACE_TASKS, build_face_model, face_metadata
 from typer.testing import CliRunner, Result
 
 import faceperc
@@ -73,6 +74,33 @@ def test_predict__bad_inputs_are_named_and_the_rest_is_done(
     document = json.loads(result.stdout)
     assert len(document["results"]) == 2
     assert [error["source"] for error in document["errors"]] == [str(path) for path, _ in reasons]
+
+
+def test_predict__any_failure_of_an_image_is_that_images(predict: Any, photo: Path, tmp_path: Path) -> None:
+    """A picture that a JPEG cannot hold is read and analysed, but cannot be drawn."""
+    wide, drawn, out = tmp_path / "wide.png", tmp_path / "drawn", tmp_path / "out.json"
+    Image.new("RGB", (66_000, 16)).save(wide)
+    result = predict(wide, photo, "--save", drawn, "--json", out)
+    assert result.exit_code == 1 and [line.count("wide.jpg") for line in result.stderr.splitlines()] == [1]
+    document = json.loads(out.read_text())
+    assert [each["source"] for each in document["results"]] == [str(photo)]
+    assert [each["source"] for each in document["errors"]] == [str(wide)]
+    assert [each.name for each in drawn.iterdir()] == ["photo.jpg"]
+
+
+def test_predict__json_that_cannot_be_written_is_said_before_the_work(
+    predict: Any, photo: Path, tmp_path: Path
+) -> None:
+    result = predict(photo, "--json", tmp_path / "missing" / "out.json")
+    assert result.exit_code == 2 and "cannot be written" in result.stderr and result.stdout == ""
+
+
+def test_predict__detector_that_cannot_be_opened_stops_at_once(
+    face_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    arguments = ["predict", str(photo), str(photo), "--model", str(face_model)]
+    result = CliRunner().invoke(app, [*arguments, "--detector", str(tmp_path / "missing.onnx")])
+    assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1
 
 
 def test_predict__save(predict: Any, photo: Path, tmp_path: Path) -> None:
@@ -157,6 +185,23 @@ def test_info(face_model: Path, detector_model: Path) -> None:
 
 def test_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout == f"faceperc {faceperc.__version__}\n"
+
+
+def test_tables__show_names_as_they_are(photo: Path, detector_model: Path, tmp_path: Path) -> None:
+    """What rich would take for markup, for the end of one, or for an emoji."""
+    document = face_metadata(FACE_TASKS)
+    document["name"] = "[/x] nano[int8]"
+    document["training"]["data"] = [{"name": "[red]faces", "licence": ":smile:"}]
+    document["tasks"]["expression"]["labels"] = ["[bold]", "[/happy]", ":+1:"]
+    path = build_face_model(tmp_path / "nano[int8].onnx", metadata=document)
+    wide = CliRunner(env={"COLUMNS": "400"})
+    result = wide.invoke(app, ["info", str(path)])
+    assert result.exit_code == 0, result.output
+    for word in ("[/x] nano[int8]", "nano[int8].onnx", "[red]faces", ":smile:", "[/happy]", ":+1:"):
+        assert word in result.stdout
+    models = ["--model", str(path), "--detector", str(detector_model)]
+    result = CliRunner().invoke(app, ["predict", str(photo), *models])
+    assert result.exit_code == 0 and "[/happy] 90%" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["predict", "models", "info"])

@@ -19,7 +19,7 @@ from faceperc.crop import FaceCrop
 from faceperc.errors import UsageError
 from faceperc.export.cli import main
 from faceperc.export.fold import fold
-from faceperc.export.onnx import TOLERANCE, compare, export_onnx
+from faceperc.export.onnx import TOLERANCE, ParityError, compare, export_onnx
 from faceperc.head import KIND_FIELDS
 from faceperc.kinds import KINDS
 from faceperc.layers import Attention, channel_softmax
@@ -45,6 +45,26 @@ def test_every_output_agrees_with_torch(model: FaceModel, exported: Path) -> Non
     differences = compare(model, exported, model.tasks)
     assert len(differences) == 9
     assert max(differences.values()) <= TOLERANCE
+
+
+def test_answers_that_are_no_numbers_are_refused(model: FaceModel, tmp_path: Path) -> None:
+    """Also where torch gives them too: NaN is within no tolerance."""
+    spoilt = copy.deepcopy(model)
+    with torch.no_grad():
+        next(spoilt.head("gender").parameters()).fill_(torch.nan)
+    with pytest.raises(ParityError, match=r"x\.onnx: is not written: output gender.probabilities"):
+        export_onnx(spoilt, tmp_path / "x.onnx", ["gender"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["", "file/x.onnx"])
+def test_file_that_cannot_be_written_is_named_before_the_work(
+    model: FaceModel, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be written|cannot be made"):
+        export_onnx(model, tmp_path / path)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_file_holds_plain_operators_and_one_json_document(model: FaceModel, exported: Path) -> None:

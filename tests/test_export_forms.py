@@ -15,14 +15,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, version_converter
 from PIL import Image
-from tiny_onnx import FACE_TASKS, SIZE
+from tiny_onnx import FACE_TASKS, SIZE, build_detector
+from tiny_pack import tiny_config
 
+from faceperc.config import FaceModelConfig
 from faceperc.crop import CropRule, FaceCrop
 from faceperc.errors import ModelError, UsageError
 from faceperc.evaluate.measure import crop_rule
 from faceperc.export.crop import add_crops
 from faceperc.export.forms import compare_forms, in_form
 from faceperc.export.graph import GraphBuilder, model_of, tensor
+from faceperc.export.onnx import export_onnx
+from faceperc.model import FaceModel
 from faceperc.predict import Predictor
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import ZOO, find_model, sample_image
@@ -148,6 +152,32 @@ def test_no_face_is_no_answer(
     assert all(len(value) == 0 for value in got.values())
 
 
+@pytest.fixture(scope="module", params=[20, 23])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with attention, which wants at least one crop."""
+    config = tiny_config()
+    config["heads"] = {task: config["heads"][task] for task in ("landmarks", "parsing", "age")}
+    path = tmp_path_factory.mktemp("trained") / "network.onnx"
+    export_onnx(FaceModel(FaceModelConfig.from_dict(config)), path, opset=request.param)
+    return path
+
+
+@pytest.mark.parametrize("form", ["full", "pipeline"])
+def test_no_face_is_no_answer_of_a_network_with_attention_too(
+    trained: Path, detector_model: Path, pixels: NDArray[np.uint8], form: str
+) -> None:
+    model = OnnxModel(made(trained, form, detector_model))
+    nobody, two = ({"min_score": np.array(score, np.float32)} for score in (0.99, 0.5))
+    if form == "full":
+        nobody = {"boxes": np.zeros((0, 4), np.float32)}
+        two = {"boxes": np.float32([[10, 12, 30, 40], [50, 20, 80, 60]])}
+    got, others = (model.run({"image": pixels} | faces) for faces in (nobody, two))
+    assert {len(value) for value in others.values()} == {2}
+    assert {name: value.shape for name, value in got.items()} == {
+        name: (0, *value.shape[1:]) for name, value in others.items()
+    }
+
+
 def test_pipeline__finds_what_the_predictor_finds(
     network: Path, detector_model: Path, pixels: NDArray[np.uint8]
 ) -> None:
@@ -231,8 +261,25 @@ def test_comparison_sees_a_wrong_file(network: Path, tmp_path: Path) -> None:
     path = made(network, "full")
     assert max(compare_forms(path, network).values()) < 1e-2
     model = onnx.load(path)
-    for node in model.graph.node:
-        if "landmarks.sigma" in node.output:
-            node.input[0] = "network/landmarks.sigma"  # crop pixels
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    scaled = made_by[made_by["landmarks.sigma"].input[0]]
+    made_by["landmarks.sigma"].input[0] = scaled.input[0]  # crop pixels
     onnx.save(model, path)
     assert compare_forms(path, network)["landmarks.sigma"] > 0.1
+
+
+def test_comparison_needs_a_face(network: Path, tmp_path: Path) -> None:
+    nobody = build_detector(tmp_path / "nobody.onnx", [[1, 2, 30, 40]], [0.1])
+    with pytest.raises(ModelError, match=r"nobody\.onnx: finds no face in the bundled photograph"):
+        compare_forms(made(network, "pipeline", nobody), network, nobody)
+
+
+def test_comparison_sees_a_file_that_answers_without_a_face(network: Path, tmp_path: Path) -> None:
+    path = made(network, "full")
+    model = onnx.load(path)
+    for node in model.graph.node:
+        if "redness.value" in node.output:
+            node.input[0] = "network/redness.value"  # also that of the crop that stands for none
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"redness\.value has 1 rows where there is no face"):
+        compare_forms(path, network)

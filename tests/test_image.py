@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import random
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,36 @@ def test_sixteen_bit_grey__is_scaled_not_clipped(image_format: str) -> None:
     np.testing.assert_allclose(result[..., 0], ramp / 257, atol=0.51)
 
 
+@pytest.mark.parametrize("image_format", [None, "TIFF"])
+def test_integers__of_eight_bits_stay_what_they_are(image_format: str | None) -> None:
+    """Mode "I" has 32 bits, whatever it was made from."""
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Image.fromarray(ramp).convert("I")
+    result = read_image(picture if image_format is None else encode(picture, image_format))
+    np.testing.assert_array_equal(result[..., 0], ramp)
+    np.testing.assert_array_equal(read_image(Image.fromarray(ramp.astype(np.int32) * 257))[..., 0], ramp)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "PPM", "TIFF"])
+def test_sixteen_bit_grey__that_is_dark_stays_dark(image_format: str) -> None:
+    dark = np.full((16, 16), 255, dtype=np.uint16)
+    assert read_image(encode(Image.fromarray(dark), image_format)).max() <= 1
+
+
+def test_threads__leave_the_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Image.open
+
+    def slowly(*arguments: Any) -> Image.Image:
+        time.sleep(0.001 * random.random())
+        return opened(*arguments)
+
+    monkeypatch.setattr(Image, "open", slowly)
+    data, before = encode(Image.fromarray(RED_GREEN)), list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read_image, [data] * 64))
+    assert warnings.filters == before
+
+
 def test_animation__first_frame() -> None:
     first, second = (Image.new("RGB", (10, 10), colour) for colour in ("red", "blue"))
     result = read_image(encode(first, "GIF", save_all=True, append_images=[second]))
@@ -184,14 +217,16 @@ def test_pipe__is_refused_without_waiting(tmp_path: Path) -> None:
 def test_limits__pixels_before_decoding() -> None:
     data = encode(Image.new("RGB", (100, 100)))
     assert read_image(data, max_pixels=10_000).shape == (100, 100, 3)
-    with pytest.raises(ImageError, match=r"too large: 100 x 100 pixels.*max_pixels"):
+    with pytest.raises(
+        ImageError, match=r"too large: 100 x 100 pixels.*shrink it, or give Predictor a larger max_pixels"
+    ):
         read_image(data[:60], max_pixels=9_999)  # the pixels are not there: only the header was read
 
 
 def test_limits__bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encode(Image.fromarray(RED_GREEN)))
-    with pytest.raises(ImageError, match=r"too large.*max_bytes"):
+    with pytest.raises(ImageError, match=r"too large: \d+ bytes, more than 50; shrink it$"):
         read_image(path, max_bytes=50)
 
 

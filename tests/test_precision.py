@@ -22,8 +22,8 @@ from faceperc.export.attention import attention_operator
 from faceperc.export.cli import main
 from faceperc.export.convert import add_precision_options, convert
 from faceperc.export.nodes import group_of
-from faceperc.export.onnx import export_onnx
-from faceperc.export.precision import round_weights, store_float16
+from faceperc.export.onnx import ParityError, export_onnx
+from faceperc.export.precision import round_weights, store_float16, to_float16
 from faceperc.export.reference import reference_of
 from faceperc.model import FaceModel
 from faceperc.runtime import OnnxModel
@@ -167,6 +167,23 @@ def test_fp16_holds_half_the_bytes_and_float32_ends(converted: Convert, exported
     assert {output.type.tensor_type.elem_type for output in graph.output} == {TensorProto.FLOAT}
 
 
+def test_points_that_the_pixels_moved_stay_float32() -> None:
+    """The last layer of such a head is the one that moves them; what it reads may be half precision."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["map"], "pixels.mix/Relu"),
+        helper.make_node("Mul", ["map", "map"], ["product"], "heads.landmarks.evidence.key/Mul"),
+        helper.make_node("Sub", ["product", "x"], ["points"], "heads.landmarks.evidence/Sub"),
+    ]
+    x, points = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("x", "points"))
+    opset = [helper.make_opsetid("", 20)]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [points], []), opset_imports=opset)
+    graph = to_float16(model).graph
+    onnx.checker.check_model(helper.make_model(graph, opset_imports=opset), full_check=True)
+    made_by = {name: node for node in graph.node for name in node.output}
+    assert made_by["product"].input[0] == "map"
+    assert list(made_by["points"].input) == ["product.float", "x"]
+
+
 def test_only_what_stays_exact_is_stored_in_half() -> None:
     values = {"exact": np.full(2000, 0.5), "fine": np.full(2000, 0.1), "large": np.full(2000, 1e5)}
     weights = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()]
@@ -231,16 +248,10 @@ def test_sensitive_parts_are_kept_in_float(
     converted: Convert, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "report.json"
-    words = [
-        "--precision",
-        "int8",
-        *_calibrated(sources),
-        "--sensitivity",
-        str(report),
-        "--max-change",
-        "1e-9",
-    ]
-    path = converted(*words, "--keep-float", "decoder.*", "--keep-float", "backbone.vit.blocks.*")
+    words = ["--precision", "int8", *_calibrated(sources), "--sensitivity", str(report)]
+    words += ["--keep-float", "decoder.*", "--keep-float", "backbone.vit.blocks.*"]
+    with pytest.raises(UsageError, match=r"leave no layer to quantise; export with --precision fp32"):
+        converted(*words, "--max-change", "1e-9")
     parts = {each["part"]: each for each in json.loads(report.read_text())}
     assert set(parts) == {
         "backbone.vit", "pixels.spread", "pixels.mix",
@@ -250,7 +261,58 @@ def test_sensitive_parts_are_kept_in_float(
     changes = parts["heads.pose"]["changes"]
     assert changes["pose.matrix"] > 0 and changes["gender.probabilities"] == 0
     assert "kept in float" in capsys.readouterr().out
-    assert not {"MatMulInteger", "QuantizeLinear"} & set(_operators(path))
+    # the head that changes most stays in float; a head's layers have no convolutions
+    heads = {part: max(each["changes"].values()) for part, each in parts.items() if "heads." in part}
+    least = min(heads, key=lambda part: heads[part])
+    words += ["--keep-float", "pixels.*", "--keep-float", "backbone.vit.patch_embed.*"]
+    path = converted(*words, "--max-change", str(heads[least]))
+    assert _operators(path)["MatMulInteger"] == len(parts[least]["layers"])
+
+
+def test_nothing_left_to_quantise_is_said(converted: Convert) -> None:
+    """ONNX Runtime would take an empty list for all layers."""
+    with pytest.raises(UsageError, match="leave no layer to quantise"):
+        converted("--precision", "int8", "--keep-float", "*")
+
+
+@pytest.fixture
+def fast(exported: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports begin with the float32 file that is there already."""
+    monkeypatch.setattr("faceperc.export.onnx._convert", lambda *_: onnx.load(exported[20]))
+
+
+@pytest.mark.usefixtures("fast")
+def test_file_outside_the_precisions_tolerance_is_not_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "small.onnx"
+    for precision in ("fp16", "int8"):
+        monkeypatch.setitem(TOLERANCES, precision, 1e-6)
+        with pytest.raises(ParityError, match=rf"small\.onnx: is not written.*{precision}.*--keep-float"):
+            main([str(model), "-o", str(path), "--precision", precision])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("fast")
+def test_forms_of_other_precisions_are_compared(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--form", "full"]
+    for precision in ("fp16", "int8"):
+        path = tmp_path / f"{precision}.onnx"
+        assert main([str(model), "-o", str(path), *words, "--precision", precision]) == 0
+        assert OnnxModel(path).metadata.form == "full"
+    compared: list[str] = []
+
+    def compare_forms(form: Path, crops: Path, _: str) -> dict[str, float]:
+        compared.append(OnnxModel(crops).metadata.raw["precision"])
+        return {"pose.matrix": 0.0 if len(compared) < 2 else 1.0}
+
+    monkeypatch.setattr("faceperc.export.onnx.compare_forms", compare_forms)
+    path = tmp_path / "bad.onnx"
+    with pytest.raises(ParityError, match=r"bad\.onnx: is not written: output pose.matrix.*the crop form"):
+        main([str(model), "-o", str(path), *words, "--precision", "fp16"])
+    assert compared == ["fp32", "fp16"] and not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,10 @@ def test_boxes__none(face_model: Path, photo: Path, boxes: Any) -> None:
         ([[1, 2, 3]], r"\(N, 4\)"),
         ([[1, 2, 3, 4], [5, 6]], r"\(N, 4\)"),
         ("boxes", r"\(N, 4\)"),
-        ([[10, 10, 5, 20]], "x1 > x0"),
-        ([[10, 10, float("nan"), 20]], "finite"),
+        ([[10, 10, 5, 20]], "box 0: .* x1 > x0"),
+        ([[10, 10, 20, 20], [10, 10, float("nan"), 20]], "box 1: .* finite"),
+        ([[10, 10, 20, 20], [0, 0, 1e12, 20]], "box 1 is more than 100 times as large as the 100 x 80 image"),
+        ([[0, 0, 20, 10_001]], "box 0 is more than 100 times"),
         ([[0.1, 0.1, 0.5, 0.6]], "in pixels"),
         ([[10, 10, 20, 20], [200, 10, 220, 30]], "box 1 lies outside the 100 x 80 image"),
     ],
@@ -108,6 +110,39 @@ def test_detector__a_model_file(face_model: Path, detector_model: Path, photo: P
     faces = Predictor(face_model, detector=detector_model)(photo)
     assert [round(face.score, 4) for face in faces] == [0.9, 0.6]
     assert len(Predictor(face_model, detector=str(detector_model), min_score=0.7)(photo)) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (None, "no pair of arrays"),
+        ([[1, 2, 3, 4]], "no pair of arrays"),
+        (([[1, 2, 3, 4], [5]], [0.5, 0.6]), "no pair of arrays"),
+        ((np.zeros((4, 2)), np.zeros(2)), r"boxes \(4, 2\) and scores \(2,\)"),
+        (([[1, 2, 30, 40]], [0.5, 0.6]), r"boxes \(1, 4\) and scores \(2,\)"),
+        (([[1, 2, 30, 40]], [[0.5]]), r"scores \(1, 1\)"),
+        (([[1, 2, 30, 40]], [float("nan")]), "scores that are no numbers"),
+        (([[1, 2, 30, float("inf")]], [0.5]), "an unusable box.*box 0"),
+        (([[1, 2, 1, 40]], [0.5]), "an unusable box.*x1 > x0"),
+        (([[1, 2, 1e12, 40]], [0.5]), "an unusable box.*100 times"),
+    ],
+)
+def test_detector__that_breaks_its_protocol(face_model: Path, photo: Path, found: Any, reason: str) -> None:
+    class Detector:
+        def detect(self, image: NDArray[np.uint8]) -> Any:
+            return found
+
+    with pytest.raises(ModelError, match=f"the detector gave.*{reason}"):
+        Predictor(face_model, detector=Detector())(photo)
+
+
+@pytest.mark.parametrize("found", [([], []), (np.zeros((0, 4)), np.zeros(0))])
+def test_detector__that_finds_nobody(face_model: Path, photo: Path, found: Any) -> None:
+    class Detector:
+        def detect(self, image: NDArray[np.uint8]) -> Any:
+            return found
+
+    assert len(Predictor(face_model, detector=Detector())(photo)) == 0
 
 
 def test_detector__is_opened_only_when_needed(face_model: Path, photo: Path, tmp_path: Path) -> None:
@@ -151,6 +186,13 @@ def test_exif__boxes_and_results_are_of_the_upright_image(
     faces = Predictor(face_model)(picture, boxes=[[30, 20, 40, 30], [30, 70, 40, 80]])
     assert faces.image.shape == (100, 80, 3)
     assert [round(float(face.redness)) for face in faces] == [100, 0]
+
+
+def test_large_image__is_taken_where_it_is_allowed(face_model: Path, photo: Path) -> None:
+    boxes = [[10, 10, 30, 30]]
+    with pytest.raises(ImageError, match="more than 7999; shrink it, or give Predictor a larger max_pixels"):
+        Predictor(face_model, max_pixels=7_999)(photo, boxes)
+    assert len(Predictor(face_model, max_pixels=8_000)(photo, boxes)) == 1
 
 
 def test_bad_image(face_model: Path, tmp_path: Path) -> None:

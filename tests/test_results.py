@@ -275,5 +275,14 @@ def test_faces__save_refuses(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("name", "width"), [("out.jpg", 66_000), ("out.webp", 16_384)])
+def test_faces__save_names_the_format_that_is_too_small(tmp_path: Path, name: str, width: int) -> None:
+    faces = Faces((), np.zeros((16, width, 3), dtype=np.uint8))
+    with pytest.raises(UsageError, match=rf"{name}: cannot hold the picture, {width} x 16 .*\.png"):
+        faces.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    assert faces.save(tmp_path / "out.png").is_file()
+
+
 def test_faces__png_for_notebooks() -> None:
     assert Image.open(io.BytesIO(make_faces()._repr_png_())).size == (160, 200)

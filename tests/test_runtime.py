@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,18 @@ def test_metadata__none_is_not_our_model(tmp_path: Path) -> None:
         ({"input": {"name": "images"}}, "names images, which its graph lacks"),
         ({"tasks": {"pose": {"kind": "rotation", "fields": {"matrix": {"output": "x"}}}}}, "names x"),
         ({"tasks": {"pose": {"fields": {}}}}, "lacks 'kind'"),
+        ({"schema": "1"}, "schema is '1', not a whole number from 1"),
+        ({"schema": 1.5}, "schema is 1.5"),
+        ({"crop": {"size": float("inf"), "scale": 1.5}}, "size is inf, not a whole number from 1 to 4096"),
+        ({"crop": {"size": 0, "scale": 1.5}}, "size is 0"),
+        ({"crop": {"size": -5, "scale": 1.5}}, "size is -5"),
+        ({"crop": {"size": 1_000_000, "scale": 1.5}}, "size is 1000000"),
+        ({"crop": {"size": 32, "scale": float("nan")}}, "scale is nan, not a finite number"),
+        ({"crop": {"size": 32, "scale": 0}}, "scale is 0"),
+        ({"crop": {"size": 32, "scale": 10**400}}, "damaged"),  # too large for a float
+        ({"crop": {"size": 32, "scale": 1.5, "shift": [0, float("inf")]}}, "shift y is inf"),
+        ({"training": {"data": ["photographs"]}}, "training.data is no list of objects"),
+        ({"training": ["photographs"]}, "damaged"),
     ],
 )
 def test_metadata__damaged(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
@@ -113,6 +126,43 @@ def test_metadata__damaged(tmp_path: Path, change: dict[str, Any], reason: str) 
     with pytest.raises(ModelError, match=reason) as caught:
         OnnxModel(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"stride": 0}, "stride is 0"),
+        ({"max_side": 0.5}, "max_side is 0.5"),
+        ({"min_face": float("nan")}, "min_face is nan"),
+        ({"nms": {"iou": 1.5, "score": 0.5}}, "iou is 1.5, not a finite number from 0 to 1"),
+        ({"nms": {"iou": 0.5, "score": "high"}}, "score is 'high'"),
+    ],
+)
+def test_metadata__damaged_detector(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    path = build_detector(tmp_path / "a.onnx", [[0, 0, 1, 1]], [0.5])
+    model = onnx.load(path)
+    model.metadata_props[0].value = json.dumps(detector_metadata() | change)
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=rf"a\.onnx.*{reason}"):
+        OnnxModel(path)
+
+
+def test_metadata__nested_without_end(tmp_path: Path) -> None:
+    path = build_detector(tmp_path / "a.onnx", [[0, 0, 1, 1]], [0.5])
+    model = onnx.load(path)
+    model.metadata_props[0].value = "[" * 200_000
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"a\.onnx.*damaged"):
+        OnnxModel(path)
+
+
+def test_detector__without_its_outputs(tmp_path: Path) -> None:
+    path = build_detector(tmp_path / "a.onnx", [[0, 0, 1, 1]], [0.5])
+    model = onnx.load(path)
+    model.graph.output.pop()
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"a\.onnx: is a detector, but its graph lacks the output scores"):
+        OnnxModel(path)
 
 
 def test_metadata__missing_key(tmp_path: Path) -> None:

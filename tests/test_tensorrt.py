@@ -71,6 +71,11 @@ def test_trtexec__its_failure_is_shown(face_model: Path, tmp_path: Path, trtexec
     assert {path.name for path in tmp_path.iterdir()} == {"bad.onnx", trtexec.parent.name}
 
 
+def test_missing_folder_is_named_before_the_build(face_model: Path, tmp_path: Path, trtexec: Path) -> None:
+    with pytest.raises(UsageError, match=r"missing/a\.engine: cannot be written"):
+        build_engine(face_model, tmp_path / "missing" / "a.engine")
+
+
 def test_whole_images_are_refused(tmp_path: Path) -> None:
     path = build_face_model(tmp_path / "full.onnx", metadata=face_metadata(FACE_TASKS) | {"form": "full"})
     with pytest.raises(UsageError, match="takes whole images"):

@@ -19,6 +19,7 @@ from faceperc.config import FaceModelConfig
 from faceperc.errors import ModelError
 from faceperc.export.cli import main
 from faceperc.model import FaceModel
+from faceperc.runtime import OnnxModel
 from faceperc.verify import ReferenceSet, reference_path, verify
 
 CPU = ["cpu"]
@@ -118,6 +119,43 @@ def test_answers_that_are_no_numbers_fail(copy: Path) -> None:
     assert not document["passed"]
 
 
+def test_answers_without_end_are_null_in_json(copy: Path) -> None:
+    reference = ReferenceSet.load(reference_path(copy))
+    wanted = {name: np.full_like(value, np.inf) for name, value in reference.outputs.items()}
+    result = verify(copy, replace(reference, outputs=wanted), CPU)
+    assert not result.passed
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert {each["maximum"] for each in result.to_dict()["comparisons"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "runs", "limit"),
+    [
+        ("tensorrt", "tensorrt", "fp16, rms"),
+        ("TensorrtExecutionProvider", "tensorrt", "fp16, rms"),
+        ("openvino", "openvino", "bf16, rms"),
+        ("OpenVINOExecutionProvider", "OpenVINOExecutionProvider", "bf16, rms"),
+        ("CPUExecutionProvider", "cpu", "fp32, relative"),
+    ],
+)
+def test_tolerance_is_that_of_what_runs(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, asked: str, runs: str, limit: str
+) -> None:
+    class Model(OnnxModel):
+        """Runs on the CPU under another provider's name."""
+
+        def __init__(self, path: Path, threads: int, provider: str) -> None:
+            super().__init__(path, threads, "cpu")
+
+        @property
+        def provider(self) -> str:
+            return runs
+
+    monkeypatch.setattr("faceperc.verify.OnnxModel", Model)
+    result = verify(exported, ReferenceSet.load(reference_path(exported)), [asked])
+    assert {each.limit.split(" deviation")[0] for each in result.comparisons} == {limit}
+
+
 def test_file_made_from_another_is_held_to_the_others_answers(copy: Path, exported: Path) -> None:
     graph = onnx.load(copy)
     graph.producer_name = "another tool"
@@ -140,7 +178,7 @@ def test_model_with_other_weights_is_refused(exported: Path, tmp_path: Path) -> 
     assert result.exit_code == 1 and "exported from other weights" in result.stderr
 
 
-@pytest.mark.parametrize("tolerance", ["0", "-1", "nan"])
+@pytest.mark.parametrize("tolerance", ["0", "-1", "nan", "inf"])
 def test_tolerance_is_a_positive_number(exported: Path, tolerance: str) -> None:
     result = run(exported, "--tolerance", tolerance)
     assert result.exit_code == 2 and "positive" in result.stderr
@@ -162,6 +200,12 @@ def test_damaged_reference_set_is_named(copy: Path, content: bytes | str) -> Non
     path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:5000])
     with pytest.raises(ModelError, match=r"tiny.reference.npz: is no usable reference set"):
         ReferenceSet.load(path)
+
+
+def test_array_is_no_reference_set(exported: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "crops.npy", np.zeros(3))
+    result = run(exported, "--reference", tmp_path / "crops.npy")
+    assert result.exit_code == 1 and "crops.npy: is no usable reference set" in result.stderr
 
 
 def test_reference_set_of_another_model_is_named(exported: Path) -> None:

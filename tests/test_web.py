@@ -16,6 +16,7 @@ import pytest
 from chromium import Chromium
 from numpy.typing import NDArray
 from PIL import Image
+from tiny_onnx import FACE_TASKS, build_face_model, face_metadata
 
 import faceperc
 from faceperc.crop import CropRule, FaceCrop
@@ -213,6 +214,11 @@ def test_bad_files_are_named(page: Chromium, tmp_path: Path, detector_model: Pat
     assert page.evaluate(SETTLED) == "error: note.txt is not an ONNX file, or it is damaged"
     page.choose_file("#file", detector_model)
     assert page.evaluate(SETTLED) == "error: tiny-detector does not read face crops"
+    full = face_metadata(FACE_TASKS) | {"name": "whole", "form": "full"}
+    page.choose_file("#file", build_face_model(tmp_path / "full.onnx", metadata=full))
+    assert page.evaluate(SETTLED) == (
+        "error: whole takes whole images (its form is “full”); use its crop form: faceperc export --form crop"
+    )
     page.choose_file("#photo", sample_image())  # the model that was open before still is
     assert page.evaluate(SETTLED).startswith("ready: 1 face in ")
 
@@ -239,6 +245,13 @@ def test_vendor_refuses_another_archive(tmp_path: Path) -> None:
     command = [sys.executable, str(WEB / "vendor.py"), "--file", str(archive)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2 and "SHA-512" in result.stderr
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_server_refuses_what_is_no_port(port: str) -> None:
+    command = [sys.executable, str(WEB / "serve.py"), f"--port={port}"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and "from 0 to 65535" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_every_module_is_used_and_there() -> None:

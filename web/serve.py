@@ -63,10 +63,16 @@ class Handler(SimpleHTTPRequestHandler):
         """Say nothing about what went well; errors are still told."""
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"is a number from 0 to 65535; got {text!r}")
+    return int(text)
+
+
 def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Serve the browser page of faceperc on this computer.")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    parser.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
     port = parser.parse_args().port
     if not (FOLDER / "vendor").is_dir():
         parser.exit(2, "onnxruntime-web is not here yet. Fetch it once: python web/vendor.py\n")

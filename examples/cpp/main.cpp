@@ -50,8 +50,11 @@ struct Crop {
   int size;
 
   Crop(const std::array<double, 4>& box, const json& rule) : size(rule["size"]) {
+    // what is no number is larger than nothing
+    if (!(box[2] > box[0] && box[3] > box[1] && *std::max_element(box.begin(), box.end()) <= 1e6 &&
+          *std::min_element(box.begin(), box.end()) >= -1e6))
+      throw std::runtime_error("a box is x0 y0 x1 y1 in pixels, with x1 > x0 and y1 > y0");
     const double longer = std::max(box[2] - box[0], box[3] - box[1]);
-    if (!(longer > 0)) throw std::runtime_error("a box is x0 y0 x1 y1 with x1 > x0 and y1 > y0");
     const double side = double(rule["scale"]) * longer;
     left = (box[0] + box[2] - side) / 2 + double(rule["shift"][0]) * longer;
     top = (box[1] + box[3] - side) / 2 + double(rule["shift"][1]) * longer;
@@ -159,6 +162,8 @@ json analyse(const std::string& path, const Image& image, const std::array<doubl
   if (!text) throw std::runtime_error(path + ": is not a faceperc model");
   const json about = json::parse(text.get());
   if (about["role"] != "face") throw std::runtime_error(path + ": is not a face model");
+  if (about.value("form", "crop") != "crop")
+    throw std::runtime_error(path + ": takes whole images; use its crop form: faceperc export --form crop");
 
   const Crop crop(box, about["crop"]);
   std::vector<uint8_t> pixels = warp(image, crop);

@@ -36,8 +36,8 @@ def main(args: list[str]) -> int:
         help="what runs the models, not the reference: cpu, cuda, tensorrt, openvino",
     )
     parser.add_argument("--threads", type=_counts, metavar="1,2", help="default: 1, 2, 4 ... all cores")
-    parser.add_argument("--rounds", type=int, default=30, help="how often each is timed (default: 30)")
-    parser.add_argument("--starts", type=int, default=5, help="new processes of each model (default: 5)")
+    parser.add_argument("--rounds", type=count, default=30, help="how often each is timed (default: 30)")
+    parser.add_argument("--starts", type=count, default=5, help="new processes of each model (default: 5)")
     parser.add_argument("--no-unit", action="store_true", help="leave out U, which takes a while to build")
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     parser.add_argument(
@@ -61,11 +61,23 @@ def main(args: list[str]) -> int:
     return 0
 
 
+def count(text: str) -> int:
+    """A number of times, from an argument: 1 or more.
+
+    Raises:
+        ArgumentTypeError: if it is none.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"is a whole number from 1 on; got {text!r}")
+    return number
+
+
 def _counts(text: str) -> list[int]:
-    counts = [int(part) for part in text.split(",")]
-    if min(counts) < 1:
-        raise ValueError(text)
-    return counts
+    return [count(part) for part in text.split(",")]
 
 
 def _powers(limit: int) -> list[int]:

@@ -26,8 +26,9 @@ from faceperc import __version__
 from faceperc.bench.clock import Spread, Times, milliseconds, ratio, time_in_turn
 from faceperc.crop import FaceCrop
 from faceperc.detect import fit
-from faceperc.errors import ModelError, UsageError
+from faceperc.errors import UsageError
 from faceperc.image import read_image
+from faceperc.metadata import check_takes_crops
 from faceperc.predict import Predictor
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model, sample_image
@@ -62,10 +63,9 @@ class Candidate:
     provider: str | None = None
 
     def open(self, threads: int) -> OnnxModel:
-        """Raises ModelError if it cannot be opened or is no face model."""
+        """Raises ModelError if it cannot be opened, or is no face model that takes crops."""
         model = OnnxModel(self.path, threads, self.provider)
-        if model.metadata.crop is None:
-            raise ModelError(f"{self.path}: is a {model.metadata.role} model; give face models to measure")
+        check_takes_crops(model.metadata, str(self.path))
         return model
 
 
@@ -168,7 +168,7 @@ def bench(
         unit: measure the unit of cost too, where torch and timm are installed.
 
     Raises:
-        ModelError: if a model cannot be opened or is no face model.
+        ModelError: if a model cannot be opened, or is no face model that takes crops.
         UsageError: if two models have the same name.
     """
     machine = _machine()

@@ -86,11 +86,12 @@ def machine_line(found: Bench) -> str:
 def show(found: Bench) -> None:
     """Print the tables."""
     from rich import box, table
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    from faceperc._console import plain_console
+
+    console = plain_console()
     if not console.is_terminal:  # a file or a pipe is as wide as it needs to be
-        console = Console(highlight=False, width=140)
+        console = plain_console(140)
     console.print(machine_line(found))
     for each in tables(found):
         grid = table.Table(*each.headings, title=each.title, box=box.SIMPLE_HEAD)

@@ -255,18 +255,21 @@ def bench(
 
 def show(timings: list[Timing], title: str) -> None:
     """Print the figures as a table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from faceperc._console import plain_console
 
     table = Table("stage", "images/s", "times as fast", "range", title=title)
     for timing in timings:
         spread = f"{timing.lowest:.2f}-{timing.highest:.2f}"
         table.add_row(timing.name, f"{timing.images_per_second:.0f}", f"{timing.ratio:.2f}", spread)
-    Console().print(table)
+    plain_console().print(table)
 
 
 def main(args: list[str]) -> int:
     """Time the stages of a recipe's training; `--help` lists the options."""
+    from faceperc.bench.cli import count
+
     parser = argparse.ArgumentParser(
         prog="faceperc bench train",
         description="Time the stages of a training, as ratios to a reference of the same run. "
@@ -274,7 +277,7 @@ def main(args: list[str]) -> int:
         epilog="Example: faceperc bench train configs/train/nano.yaml --synthetic --data.batch_size 32",
     )
     parser.add_argument("recipes", nargs="+", help="configuration files, later ones override earlier ones")
-    parser.add_argument("--rounds", type=int, default=5, help="how often every stage is timed (default: 5)")
+    parser.add_argument("--rounds", type=count, default=5, help="how often every stage is timed (default: 5)")
     parser.add_argument("--compile", action="store_true", help="time the compiled network too")
     parser.add_argument("--synthetic", action="store_true", help="draw samples: no data is needed")
     options, rest = parser.parse_known_args(args)

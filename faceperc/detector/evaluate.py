@@ -146,8 +146,9 @@ def evaluate_all(detector: FaceDetector, root: str | Path | None = None, count: 
 
 def show(reports: list[Report], title: str) -> None:
     """Print the figures as a table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from faceperc._console import plain_console
 
     table = Table(title=title)
     table.add_column("set")
@@ -166,7 +167,7 @@ def show(reports: list[Report], title: str) -> None:
             "-" if strict is None else f"{_percent(strict)} ({score:.2f})",
             f"{report.unjudged:.3f}",
         )
-    Console(width=150).print(table)
+    plain_console(150).print(table)
 
 
 def main(args: list[str]) -> None:

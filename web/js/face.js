@@ -50,8 +50,12 @@ function present(tasks, outputs, index, crops) {
  * @throws {Error} naming what it cannot use
  */
 export function checkFaceModel({ metadata }) {
-  const { name, role, crop, tasks } = metadata;
+  const { name, role, form = 'crop', crop, tasks } = metadata;
   if (role !== 'face' || !crop) throw new Error(`${name} does not read face crops`);
+  if (form !== 'crop')
+    throw new Error(
+      `${name} takes whole images (its form is “${form}”); use its crop form: faceperc export --form crop`,
+    );
   const unknown = Object.values(tasks).find(({ kind }) => !(kind in KINDS));
   if (unknown)
     throw new Error(`${name} has results of the kind “${unknown.kind}”, which this page does not know`);
