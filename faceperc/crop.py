@@ -175,10 +175,13 @@ def check_box(box: ArrayLike) -> Array:
 
 
 def box_from_landmarks(points: ArrayLike) -> Array:
-    """(4,) face box of (68, 2) iBUG points: their bounding box, its top moved up by 25 % of its height."""
+    """(4,) face box of (68, 2) iBUG points: their bounding box, its top moved up by 25 % of its height.
+
+    Points that are NaN, unknown, do not count; NaN where all are.
+    """
     array = np.asarray(points, dtype=np.float64)
-    x0, y0 = array.min(axis=0)
-    x1, y1 = array.max(axis=0)
+    x0, y0 = np.fmin.reduce(array, axis=0)
+    x1, y1 = np.fmax.reduce(array, axis=0)
     return np.array([x0, y0 - 0.25 * (y1 - y0), x1, y1])
 
 

@@ -104,7 +104,7 @@ class FaceModel(nn.Module):
         return (
             {f"decoder.{name}" for name in own}
             | {f"backbone.vit.{name}" for name in self.backbone.vit.no_weight_decay()}
-            | {name for name, _ in self.named_parameters() if name.endswith(".bias")}
+            | {name for name, _ in self.named_parameters() if name.endswith((".bias", ".log_width", ".stay"))}
         )
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:

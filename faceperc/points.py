@@ -15,7 +15,7 @@ from torch import Tensor
 from faceperc._names import unknown_name
 from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.view import View
-from faceperc.errors import ConfigError
+from faceperc.errors import ConfigError, DataError
 from faceperc.head import Features, Head, HeadContext, Target
 from faceperc.layers import Mlp
 from faceperc.local_evidence import LocalEvidence
@@ -123,8 +123,12 @@ class PointsHead(Head):
         return points | {"visible": np.zeros(self.count, np.float32)} if self.has_visibility else points
 
     def encode(self, label: np.ndarray, view: View) -> Target:
-        """Points in the view, NaN where unknown; a mirror exchanges left and right points."""
+        """Points in the view, NaN where unknown; a mirror exchanges left and right points. Raises DataError
+        if the label has another shape than the scheme's."""
         values = np.asarray(label, dtype=np.float64)
+        shape = (self.count, 3 if self.has_visibility else 2)
+        if values.shape != shape:
+            raise DataError(f"{type(self).__name__}: a label has the shape {shape}, not {values.shape}")
         target = {"points": view.points(values[:, :2])}
         if self.has_visibility:
             target["visible"] = values[:, 2]

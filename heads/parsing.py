@@ -210,7 +210,9 @@ class Parsing(Head):
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
         """(N, 4 * 11) group bits, then true positives, false positives and false negatives of each group.
 
-        A predicted class counts for the group that holds it. The scores are brought to the target's size.
+        A predicted class counts for the group that holds it. A pixel counts for a group where its label lies
+        within the group or outside of it; where the two overlap nobody knows. The scores are brought to the
+        target's size.
         """
         sets, groups = target["sets"], target["groups"].long()
         predicted = 1 << self._resized(output["scores"], sets).argmax(dim=1)
@@ -219,9 +221,10 @@ class Parsing(Head):
         counts: list[list[Tensor]] = [[], [], []]
         for group in groups.T:
             bits = group[:, None, None]
-            guess, truth = (predicted & bits) > 0, sets == bits
+            guess, truth = (predicted & bits) > 0, (sets & ~bits) == 0
+            told = known & (truth | ((sets & bits) == 0))
             for rows, hit in zip(counts, (guess & truth, guess & ~truth, ~guess & truth), strict=True):
-                rows.append((hit & known).sum((1, 2)))
+                rows.append((hit & told).sum((1, 2)))
         return torch.cat(columns + [torch.stack(rows, dim=1) for rows in counts], dim=1).double()
 
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:

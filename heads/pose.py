@@ -80,7 +80,8 @@ class Pose(Head):
 
     def empty_target(self) -> Target:
         """{"matrix": (3, 3) in the view, zeros unless all angles are known; "angles": (3,) rad in the image,
-        mirrored as the view is; "known": (3,); "roll": () rad, the view's own rotation in that image}."""
+        mirrored as the view is, those of ``angles_of`` where all are known; "known": (3,); "roll": () rad,
+        the view's own rotation in that image}."""
         return {
             "matrix": np.zeros((3, 3), np.float32),
             "angles": np.zeros(3, np.float32),
@@ -90,18 +91,21 @@ class Pose(Head):
 
     def encode(self, label: np.ndarray, view: View) -> Target:
         """The rotation seen in the view; a mirror negates yaw and roll. A label may also be the rotation as a
-        matrix (3, 3), see docs/contract.md."""
+        matrix (3, 3), see docs/contract.md. Of the two triples of angles that are one rotation, it is that
+        with the pitch within 90 degrees, as it is of a prediction."""
         values = np.asarray(label, dtype=np.float64)
         is_matrix = values.shape == (3, 3)
         angles = angles_of(values) if is_matrix else values
         known = np.isfinite(angles)
+        matrix = values if is_matrix else matrix_from_angles(*angles)
+        if known.all():
+            angles = angles_of(matrix)
         sign = np.array([-1.0, 1.0, -1.0]) if view.flip else np.ones(3)
         target = self.empty_target()
         target["angles"] = np.radians(np.where(known, angles, 0.0) * sign).astype(np.float32)
         target["known"] = known.astype(np.float32)
         target["roll"] = np.asarray(np.radians(view.crop.angle) * sign[2], dtype=np.float32)
         if known.all():
-            matrix = values if is_matrix else matrix_from_angles(*angles)
             target["matrix"] = view.rotation(matrix).astype(np.float32)
         return target
 
@@ -136,7 +140,8 @@ class Pose(Head):
         return torch.where(known > 0, torch.cat([errors, geodesic], dim=1), torch.nan)
 
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:
-        """Mean absolute errors in degrees; NaN for an angle that no label gives."""
+        """Mean absolute errors in degrees; NaN for an angle that no label gives. That of 3 angles is the
+        field's mean of yaw, pitch and roll, over the faces whose label gives all three."""
         names = ("yaw", "pitch", "roll", "geodesic")
         means = {}
         for name, column in zip(names, statistics.T, strict=True):
@@ -144,7 +149,9 @@ class Pose(Head):
             means[name] = float(known.mean()) if known.size else float("nan")
         angles = [means[name] for name in ("yaw", "pitch") if np.isfinite(means[name])]
         result = {"yaw+pitch MAE deg": float(np.mean(angles)) if angles else float("nan")}
-        return result | {f"{name} MAE deg": value for name, value in means.items()}
+        result |= {f"{name} MAE deg": value for name, value in means.items()}
+        whole = statistics[np.isfinite(statistics).all(axis=1), :3]
+        return result | {"MAE of 3 angles deg": float(whole.mean()) if whole.size else float("nan")}
 
     def sample_errors(self, statistics: np.ndarray) -> np.ndarray:
         """The geodesic error, degrees; where not all angles are known, the mean error of those that are."""

@@ -24,14 +24,14 @@ from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import box_from_landmarks
 from faceperc.data.adapters import ADAPTERS
 from faceperc.data.adapters._parts import parsing_label
-from faceperc.data.adapters.ferplus import distribution
+from faceperc.data.adapters.ferplus import distribution, majority
 from faceperc.data.augment import plain_view
 from faceperc.data.boxes import box_from_five_points
 from faceperc.data.check import check_split
 from faceperc.data.cli import main
 from faceperc.data.folder import FolderSource
 from faceperc.data.prepared import Prepared, prepare
-from faceperc.data.source import Sample, load_sources
+from faceperc.data.source import Sample, decode_labels, load_sources
 from faceperc.errors import ConfigError, DataError
 from faceperc.heads.expression import EXPRESSIONS
 from faceperc.heads.parsing import CLASSES, class_set
@@ -275,6 +275,74 @@ def test_votes_become_distributions(votes: tuple[int, ...], wanted: dict[str, fl
         np.testing.assert_allclose(found, [wanted.get(name, 0.0) for name in EXPRESSIONS], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("votes", "wanted"),
+    [
+        ((6, 4, 0, 0, 0, 0, 0, 0, 0, 0), "neutral"),
+        ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), None),  # half of the votes are not more than half
+        ((4, 0, 0, 0, 3, 0, 3, 0, 0, 0), None),
+        ((4, 0, 0, 1, 3, 0, 1, 1, 0, 0), "neutral"),  # single votes do not count: 4 of 7
+        ((2, 0, 0, 0, 2, 0, 0, 0, 6, 0), None),  # mostly unknown
+        ((4, 0, 0, 0, 0, 0, 0, 0, 5, 0), None),
+        ((1, 1, 1, 1, 1, 1, 1, 1, 1, 1), None),
+    ],
+)
+def test_what_is_measured_by_has_a_majority(votes: tuple[int, ...], wanted: str | None) -> None:
+    found = majority(votes)
+    assert (None if found is None else EXPRESSIONS[found.argmax()]) == wanted
+    assert found is None or sorted(found) == [0.0] * 7 + [1.0]
+
+
+def test_ferplus_measures_by_majorities(tmp_path: Path) -> None:
+    """The same votes are a distribution in training; in the other splits one class, or no label."""
+    root = tiny.write_ferplus(tmp_path)
+    (before,) = samples("ferplus", root, "val")
+    assert sorted(before.labels["expression"]) == [0.0] * 7 + [1.0]
+    path = root / "fer2013new.csv"
+    path.write_text(path.read_text().replace("4,0,0,6,0,0,0,0,0,0", "5,0,0,5,0,0,0,0,0,0"))
+    with pytest.raises(DataError, match="no photographs of the split 'val'"):
+        samples("ferplus", root, "val")
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "other"),
+    [
+        ("lapa", "val/images/0_0.jpg", "0_0.jpeg"),
+        (LATER, "val_set/images/0.jpg", "0.JPG"),
+        ("fer2013-folders", "test/sad/PrivateTest_1.jpg", "PrivateTest_1.PNG"),
+    ],
+)
+def test_photographs_are_found_by_any_usual_ending_or_their_lack_is_named(
+    name: str, image: str, other: str, tmp_path: Path
+) -> None:
+    case = CASES[name]
+    path = case.write(tmp_path) / image
+    split = "test" if name == "fer2013-folders" else "val"
+    renamed = path.rename(path.with_name(other))
+    assert len(samples(case.adapter, tmp_path, split)) == case.counts[split]
+    renamed.unlink()
+    with pytest.raises(DataError, match=re.escape(f"{path.parent}/*: no photographs there (.jpg, .jpeg")):
+        source_of(case.adapter, tmp_path).read(None, split)
+
+
+def test_a_split_without_faces_is_refused(tmp_path: Path) -> None:
+    root = tiny.write_fer2013(tmp_path)
+    path = root / "fer2013.csv"
+    path.write_text(path.read_text().replace("PublicTest", "PrivateTest"))
+    told = re.escape(f"{root}: no photographs of the split 'val'; fer2013 expects there: fer2013.csv")
+    with pytest.raises(DataError, match=told):
+        source_of("fer2013", root).read(None, "val")
+    with pytest.raises(DataError, match=told):
+        check_split(source_of("fer2013", root), root, "val")
+    root = tiny.write_affectnet_npy(tmp_path / "others")
+    np.save(root / "val_set/annotations/0_exp.npy", np.array("8"))  # no expression: of no use
+    with pytest.raises(DataError, match="none of the 1 photographs of affectnet val has a usable face"):
+        source_of("affectnet", root).read(None, "val")
+    root = write_hf(tmp_path / "faces", [row | {"bbox": None} for row in hf_rows()[:2]] + hf_rows()[2:])
+    with pytest.raises(DataError, match=r"none of the 3 rows read of the split 'train' has a face box"):
+        hf_source(root, tmp_path, columns=COLUMNS | {"box": {"column": "bbox"}}).read(None, "train")
+
+
 def test_votes_survive_preparation(tmp_path: Path) -> None:
     source = source_of("ferplus", tiny.write_ferplus(tmp_path / "data"))
     list(prepare([source], None, tmp_path / "out"))
@@ -339,6 +407,7 @@ def test_raf_dbs_original_photographs_have_boxes(tmp_path: Path) -> None:
     [
         ("affectnet", LIST, ",7,", ",11,", r"training\.csv line 3.*'11'"),
         ("affectnet", LIST, ";", " x;", r"training\.csv line 2, landmarks"),
+        ("affectnet", LIST, ",-0.25,", ",nan,", r"training\.csv line 2: nan is no finite number"),
         ("raf-db", "basic/EmoLabel/list_patition_label.txt", "2.jpg 1", "2.jpg 8", r"label\.txt line 2.*'8'"),
         ("fer2013", "fer2013.csv", "\n3,", "\n7,", r"fer2013\.csv line 3.*'7'"),
         ("fer2013", "fer2013.csv", "PublicTest", "Public", r"fer2013\.csv line 5: unknown usage 'Public'"),
@@ -401,6 +470,18 @@ def test_the_command_checks_and_draws_them(case: Case, tmp_path: Path) -> None:
     code = main(["check", str(root), "--as", case.adapter, "--sheet", str(sheet)])
     assert code == (1 if case.adapter == "utkface" else 0)  # one of its names is damaged
     assert tiny.Image.open(sheet).height > 0
+
+
+def test_masks_of_other_pixels_are_refused() -> None:
+    def png(mode: str) -> bytes:
+        return encoded(tiny.Image.new("L", (4, 3), 255).convert(mode))["bytes"]
+
+    black_and_white = decode_labels(png("1"), "mask.png")
+    assert black_and_white.dtype == np.uint8 and (black_and_white == 1).all()
+    assert decode_labels(png("L"), "mask.png").max() == 255 and decode_labels(png("P"), "m").shape == (3, 4)
+    for mode in ("I;16", "RGB", "LA"):
+        with pytest.raises(DataError, match=f"mask.png: the mask's pixels are of Pillow's mode '{mode}'"):
+            decode_labels(png(mode), "mask.png")
 
 
 def test_a_pickled_label_is_not_opened(tmp_path: Path) -> None:
@@ -469,6 +550,94 @@ def test_columns_become_labels(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.box, (np.array([10, 20, 70, 90]) + 0.5) * scale - 0.5, atol=1e-6)
 
 
+def test_a_limit_takes_rows_from_all_over_the_files(tmp_path: Path) -> None:
+    row = hf_rows()[0]
+    root = write_hf(tmp_path / "faces", [row | {"person": f"a{index}"} for index in range(3)])
+    table = pa.Table.from_pylist([row | {"person": f"b{index}"} for index in range(4)])
+    pq.write_table(table, root / "data/train-00001-of-00002.parquet")
+    source = hf_source(root, tmp_path)
+    assert [sample.identity for sample in source.read(None, "train", 3)] == ["a0", "b0", "b3"]
+    assert len(source.read(None, "train", 8)) == 7
+    assert Path(source.read(None, "train", 3)[-1].name).name == "train-00001-of-00002.parquet row 3"
+
+
+def test_a_file_belongs_to_the_split_that_its_path_names_last(tmp_path: Path) -> None:
+    root = write_hf(tmp_path / "faces")
+    (root / "data").rename(root / "train_aug")
+    (root / "train_aug/train-00000-of-00001.parquet").rename(root / "train_aug/part-0.parquet")
+    source = hf_source(root, tmp_path)
+    for split, file in (("train", "part-0"), ("val", "validation-00000-of-00001")):
+        names = {sample.name.rpartition(" row ")[0] for sample in source.read(None, split)}
+        assert names == {str(root / f"train_aug/{file}.parquet")}
+
+
+@pytest.mark.parametrize("box", [[10, 20, 0, 70], [10, 20, float("nan"), 70], [500, 20, 60, 70]])
+def test_a_face_box_that_is_none_names_the_row(box: list[float], tmp_path: Path) -> None:
+    rows = hf_rows()
+    rows[1]["bbox"] = [float(value) for value in box]
+    root = write_hf(tmp_path / "faces", rows)
+    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet row 1: its face box"):
+        hf_source(root, tmp_path).read(None, "train")
+
+
+def test_points_may_have_visibility(tmp_path: Path) -> None:
+    """29 points are given as they are, 68 also as x, y of all in one list."""
+    rows = [row | {"points": np.ravel(row["points"]).tolist()} for row in hf_rows()]
+    points = np.column_stack([np.arange(58.0).reshape(29, 2), np.arange(29) % 2])
+    root = write_hf(tmp_path / "faces", [row | {"points29": points.tolist()} for row in rows])
+    columns = {"image": "picture", "landmarks": "points", "landmarks29": "points29"}
+    sample = hf_source(root, tmp_path, columns=columns).read(None, "train")[0]
+    assert sample.labels["landmarks"].shape == (68, 2)
+    np.testing.assert_array_equal(sample.labels["landmarks29"][:, 2], points[:, 2])
+
+
+def test_what_is_nan_is_unknown(tmp_path: Path) -> None:
+    """Tables of numbers have NaN where a value is missing."""
+    rows = hf_rows()
+    rows[0]["years"] = float("nan")
+    rows[0]["points"] = [[float("nan")] * 2, *rows[0]["points"][1:]]
+    rows[1]["points"] = [[float("nan")] * 2] * 68
+    columns = {"image": "picture", "landmarks": "points", "age": "years"}
+    found = hf_source(write_hf(tmp_path / "faces", rows), tmp_path, columns=columns).read(None, "train")
+    first, third = found  # without points the second has no face box
+    assert set(first.labels) == {"landmarks"} and set(third.labels) == {"landmarks", "age"}
+    assert np.isfinite(first.box).all() and np.isnan(first.labels["landmarks"][0]).all()
+
+
+def test_boxes_that_are_none_are_left_out_or_refused(tmp_path: Path) -> None:
+    root = tiny.write_raf_db(tmp_path / "data", aligned=False)
+    file = "basic/Annotation/boundingbox/train_00001_boundingbox.txt"
+    (root / file).write_text("30 30 30 60\n")
+    source = source_of("raf-db", root)
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 photographs left out: .*train_00001\.jpg: its face box is no"
+    ):
+        assert len(source.read(None, "train")) == 1
+    assert "its face box is no box" in check_split(source, root, "train").problems[0]
+    (root / file).write_text("30 30 nan 60\n")
+    with pytest.warns(UserWarning, match=r"train_00001_boundingbox\.txt: nan is no finite number"):
+        source.read(None, "train")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("box", [9.0, 9.0, 9.0, 40.0], "its face box is no box"),
+        ("box", [9.0, 9.0], r"its face box has the shape \(2,\)"),
+        ("image", b"no image", "the image cannot be decoded"),
+    ],
+)
+def test_prepared_rows_are_checked(column: str, value: Any, message: str, tmp_path: Path) -> None:
+    list(prepare([source_of("raf-db", tiny.write_raf_db(tmp_path / "data"))], None, tmp_path))
+    path = tmp_path / "raf-db/train.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[1][column] = value
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    with pytest.raises(DataError, match=rf"raf-db/train\.parquet row 1: {message}"):
+        Prepared(str(path.parent)).read(None, "train")
+
+
 def test_boxes_without_a_column(tmp_path: Path) -> None:
     root = write_hf(tmp_path / "faces")
     columns = {"image": "picture", "landmarks": "points"}
@@ -504,12 +673,18 @@ def test_masks_become_sets(tmp_path: Path) -> None:
         ({"box": {"column": "bbox", "format": "yx"}}, r"columns\.box: unknown format 'yx'"),
         ({"box": "years"}, r"columns\.box: .*1 numbers in column 'years', not 4"),
         ({"box": {"format": "xywh"}}, r"columns\.box: no column"),
+        ({"landmarks": "bbox"}, r"columns\.landmarks: .*row 0: column 'bbox' holds no points .*\(3,\)"),
+        ({"age": {"column": "years", "trust": 0}}, r"columns\.age\.trust: lies in \(0, 1\]; got 0"),
+        ({"age": {"column": "years", "trust": 1.5}}, r"columns\.age\.trust: .*got 1\.5"),
+        ({"age": {"column": "years", "trust": "much"}}, r"columns\.age\.trust: .*got 'much'"),
         ({"age": "sex"}, r"columns\.age: .*column 'sex' holds no numbers"),
         ({"parsing": {"column": "picture", "map": {"skin": "skin"}}}, r"parsing\.map: 'skin' is no pixel"),
     ],
 )  # fmt: skip
 def test_a_wrong_mapping_names_the_column(columns: dict[str, Any], message: str, tmp_path: Path) -> None:
-    root = write_hf(tmp_path / "faces")
+    rows = hf_rows()
+    rows[0] |= {"bbox": [10, 20, 60]} if "landmarks" in columns else {}
+    root = write_hf(tmp_path / "faces", rows)
     with pytest.raises(ConfigError, match=message):
         hf_source(root, tmp_path, columns=COLUMNS | columns).read(None, "train")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tiny_folders import SIZE, WRITERS, Drawn
 from tiny_pack import tiny_config
@@ -175,6 +177,17 @@ def test_300w_leaves_mirrored_copies_out(tmp_path: Path) -> None:
         copy = (tmp_path / "afw/134212_1").with_suffix(suffix)
         copy.with_stem("134212_1_mirror").write_bytes(copy.read_bytes())
     assert len(source_of("300w", tmp_path).items(tmp_path, "train")) == 4
+
+
+def test_300w_lp_faces_of_one_photograph_are_one_identity(tmp_path: Path) -> None:
+    """As in 300-W: else one photograph would lie on both sides of a split."""
+    WRITERS["300w-lp"](tmp_path)
+    for name in ("AFW/AFW_134212_{}_0.jpg", "HELEN_Flip/HELEN_100032540_{}_0.jpg"):
+        (tmp_path / name.format(2)).write_bytes((tmp_path / name.format(1)).read_bytes())
+    items = source_of("300w-lp", tmp_path).items(tmp_path, "train")
+    assert {item.identity for item in items} == {
+        "AFW_134212", "HELEN_100032540", "IBUG_image_003_1", "LFPW_image_train_0001",
+    }  # fmt: skip
 
 
 def test_300w_lp_mirrors_the_points_of_its_flipped_copies(miniature: Any) -> None:
@@ -352,6 +365,16 @@ def test_prepared_faces_are_the_same(name: str, miniature: Any, tmp_path: Path) 
             assert getattr(one, field) == getattr(other, field)
 
 
+def test_a_limit_takes_faces_from_all_over_the_split(miniature: Any, tmp_path: Path) -> None:
+    root, _ = miniature("biwi")
+    source = source_of("biwi", root)
+    ((path, _),) = prepare([source], None, tmp_path)
+    for each in (source, Prepared(str(path.parent), splits=("test",))):
+        names = [Path(sample.name).parent.name for sample in each.read(None, "test", limit=3)]
+        assert names == ["01", "12", "24"]
+        assert len(each.read(None, "test", limit=99)) == 24
+
+
 @pytest.mark.parametrize("name", ["300w", "300w-lp", "pointing04"])
 def test_held_out_faces_share_nobody_with_the_others(name: str, miniature: Any) -> None:
     root, _ = miniature(name)
@@ -387,7 +410,7 @@ class Drawers(Source):
 
     def __init__(self, name: str, counts: dict[int, int], **options: Any) -> None:
         super().__init__(splits=("train",), **options)
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self.counts = counts
 
     def read(self, folder: object, split: str, limit: int | None = None) -> list[Sample]:
@@ -413,6 +436,57 @@ def drawn_per_source(sources: list[Source], **options: Any) -> list[Counter[int]
         sample, source = loader.dataset.samples[index]  # type: ignore[attr-defined]
         counts[source][sample.labels["expression"]] += 1
     return counts
+
+
+def test_sources_of_one_name_are_refused(miniature: Any, tmp_path: Path) -> None:
+    """The figures and files of one would replace those of the other."""
+    root, _ = miniature("300w")
+    twins = [source_of("300w", root), source_of("300w", root)]
+    told = "2 sources are called '300w'.*argument 'name'"
+    with pytest.raises(ConfigError, match=told):
+        FaceData(twins)
+    with pytest.raises(ConfigError, match=told):
+        list(prepare(twins, None, tmp_path))
+    entry = {"class_path": "faceperc.data.adapters.W300", "init_args": {"root": str(root)}}
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump([entry, entry]))
+    with pytest.raises(ConfigError, match=told):
+        load_sources(path)
+    other = entry | {"init_args": {"root": str(root), "name": "again"}}
+    path.write_text(yaml.safe_dump([entry, other]))
+    assert [source.name for source in load_sources(path)] == ["300w", "again"]
+
+
+def test_prepared_sources_of_one_name_are_refused_once_it_is_known(miniature: Any, tmp_path: Path) -> None:
+    root, _ = miniature("300w")
+    ((path, _),) = prepare([source_of("300w", root, splits=("train",))], None, tmp_path)
+    copy = shutil.copytree(path.parent, tmp_path / "copy")
+    folders, splits = (str(path.parent), str(copy)), ("train",)
+    with pytest.raises(ConfigError, match="2 sources are called '300w'"):
+        FaceData([Prepared(folder, splits=splits) for folder in folders]).setup("fit")
+    named = [Prepared(folder, splits=splits, name=f"part {i}") for i, folder in enumerate(folders)]
+    FaceData(named).setup("fit")
+    assert [source.facts()[0]["name"] for source in named] == ["part 0", "part 1"]
+
+
+def test_derived_labels_teach_but_nothing_is_measured_by_them(miniature: Any) -> None:
+    root, _ = miniature("300w")
+    data = FaceData([source_of("300w", root, val_percent=40.0, splits=("train", "val"))], batch_size=2)
+    model = FaceModel(FaceModelConfig.from_dict(tiny_config()))
+    data.trainer = SimpleNamespace(  # type: ignore[assignment]
+        lightning_module=SimpleNamespace(model=model), global_rank=0, world_size=1
+    )
+    data.setup("fit")
+    taught = {task for sample, _ in data.train_dataloader().dataset.samples for task in sample.labels}
+    assert taught == {"landmarks", "pose", "parsing"}
+    (loader,) = data.val_dataloader()
+    assert {task for batch in loader for task, valid in batch.valid.items() if valid.any()} == {"landmarks"}
+
+
+@pytest.mark.parametrize("source", [Drawers("empty", {}), Drawers("unwanted", {0: 3}, weight=0.0)])
+def test_nothing_to_learn_from_is_refused(source: Source) -> None:
+    with pytest.raises(DataError, match=rf"no source with a weight above 0 .*sources: {source.name}\)"):
+        drawn_per_source([source])
 
 
 @pytest.mark.parametrize(

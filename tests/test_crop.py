@@ -134,7 +134,9 @@ def test_check_box__refuses(box: list[float]) -> None:
 
 
 def test_box_from_landmarks() -> None:
-    np.testing.assert_allclose(box_from_landmarks([[10, 20], [30, 100]]), [10, 0, 30, 100])
+    points = [[10, 20], [30, 100]]
+    np.testing.assert_allclose(box_from_landmarks(points), [10, 0, 30, 100])
+    np.testing.assert_allclose(box_from_landmarks([*points, [np.nan, np.nan]]), [10, 0, 30, 100])
 
 
 def gaussian(width: int, height: int, centre: NDArray[np.float64], sigma: float) -> NDArray[np.uint8]:

@@ -209,6 +209,9 @@ def test_only_classes_are_balanced() -> None:
     assert balanced_repeats(samples, "expression").tolist() == [1] * 9 + [3, 1, 1]
     assert balanced_repeats(samples, "age").tolist() == [1] * 12
     assert balanced_repeats(samples, None).tolist() == [1] * 12
+    votes = [[0.9, 0.1]] * 9 + [[0.4, 0.6]]
+    samples = [Sample(image, box, {"expression": np.array(each)}) for each in votes]
+    assert balanced_repeats(samples, "expression").tolist() == [1] * 9 + [3]
 
 
 def test_axes_on_a_contact_sheet_point_where_the_face_does() -> None:
@@ -256,3 +259,15 @@ def test_unknown_sources_are_refused(tmp_path: Path) -> None:
     path.write_text("- {class_path: faceperc.data.pack.W3000}")
     with pytest.raises(ConfigError, match="W3000"):
         load_sources(path)
+
+
+def test_a_limit_takes_rows_from_all_over_the_file(tmp_path: Path) -> None:
+    """Data sets are sorted by class or person: their first rows are no fair choice."""
+    pack = write_pack(tmp_path, rows=300)  # more than are in memory at a time
+    (source,) = (source for source in load_sources() if source.name == "fer2013")
+    rows = [int(sample.name.rpartition(" ")[2]) for sample in source.read(pack, "train", limit=4)]
+    assert rows == [0, 99, 199, 299]
+    assert [sample.name for sample in source.read(pack, "train", limit=301)] == [
+        f"{pack / 'fer2013/train.parquet'} row {index}" for index in range(300)
+    ]
+    assert source.read(pack, "train", limit=0) == []

@@ -309,6 +309,45 @@ def test_partial_pose_is_judged_by_what_is_known(model: FaceModel) -> None:
     assert float(head.loss(output, batch)) < 2e-3
 
 
+@pytest.mark.parametrize(
+    "angles", [(10.0, 95.0, 5.0), (-20.0, -99.0, 0.0), (120.0, 10.0, -5.0), (30.0, -10.0, 5.0)]
+)
+def test_a_perfect_rotation_has_no_error_of_angles(model: FaceModel, angles: tuple[float, ...]) -> None:
+    """Two triples of angles are one rotation: a label may be either."""
+    head = model.head("pose")
+    for flip in (False, True):
+        target = default_collate([head.encode(np.array(angles), view(angle=25.0, flip=flip))])
+        metrics = head.summarise(head.statistics({"matrix": target["matrix"]}, target).numpy())
+        np.testing.assert_allclose(list(metrics.values()), 0, atol=0.02)
+
+
+def test_the_mean_of_three_angles_is_over_labels_of_all_three(model: FaceModel) -> None:
+    head = model.head("pose")
+    metrics = head.summarise(np.array([[1.0, 2.0, 6.0, 5.0], [9.0, np.nan, np.nan, np.nan]]))
+    assert metrics["MAE of 3 angles deg"] == pytest.approx(3.0) and metrics["yaw MAE deg"] == pytest.approx(
+        5.0
+    )
+    assert next(iter(metrics)) == "yaw+pitch MAE deg"
+    assert np.isnan(head.summarise(np.array([[9.0, 2.0, np.nan, np.nan]]))["MAE of 3 angles deg"])
+
+
+def test_pixels_that_may_be_in_a_group_do_not_count_for_it(model: FaceModel) -> None:
+    """Lips may be told apart in one pixel and not in the next: neither answer is wrong there."""
+    head = model.head("parsing")
+    lips, upper, skin = class_set("upper_lip", "lower_lip"), class_set("upper_lip"), class_set("skin")
+    sets = torch.tensor([[[lips, upper], [skin, skin]]])
+    groups = torch.tensor([[lips, upper, skin] + [0] * 8])
+    scores = torch.zeros(1, len(CLASSES), 2, 2)
+    scores[:, CLASSES.index("upper_lip"), 0] = 1.0
+    scores[:, CLASSES.index("skin"), 1] = 1.0
+    right = head.statistics({"scores": scores}, {"sets": sets, "groups": groups}).numpy()
+    metrics = head.summarise(right)
+    assert set(metrics.values()) == {100.0}
+    assert right[0, 11:14].tolist() == [2, 1, 2]  # hits: the single upper lip is a lip, too
+    wrong = head.statistics({"scores": scores.flip(2)}, {"sets": sets, "groups": groups}).numpy()
+    assert set(head.summarise(wrong).values()) == {0.0}
+
+
 def test_set_likelihood_is_indifferent_within_the_set(model: FaceModel) -> None:
     head = model.head("parsing")
     mouth = class_set("upper_lip", "inner_mouth", "lower_lip")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import faceperc
 from faceperc.config import FaceModelConfig
 from faceperc.crop import FaceCrop
 from faceperc.data.view import View
-from faceperc.errors import ConfigError
+from faceperc.errors import ConfigError, DataError
 from faceperc.export.onnx import TOLERANCE, export_onnx
 from faceperc.head import Features, HeadContext
 from faceperc.heads.landmarks import Landmarks
@@ -245,6 +246,17 @@ def test_occlusion_is_counted_by_hand() -> None:
     assert result["occlusion precision %"] == pytest.approx(100 * 2 / 3)
     assert result["occlusion recall %"] == pytest.approx(100 * 2 / 3)
     assert result["NME %"] == 0.0 and result["failure %"] == 50.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(Landmarks, (5, 2)), (Landmarks, (98, 2)), (Landmarks, (68, 3)), (Landmarks29, (29, 2))],
+)
+def test_a_label_of_another_shape_is_refused(kind: type[PointsHead], shape: tuple[int, int]) -> None:
+    wanted = (68, 2) if kind is Landmarks else (29, 3)
+    message = f"{kind.__name__}: a label has the shape {wanted}, not {shape}"
+    with pytest.raises(DataError, match=re.escape(message)):
+        kind().encode(np.zeros(shape), View(FaceCrop((40.0, 40.0), 60.0, 64, 0.0)))
 
 
 def test_unknown_loss_is_named() -> None:

@@ -32,6 +32,7 @@ from faceperc.data.pseudo import WithPseudoLabels
 from faceperc.data.rows import digest, pack_arrays
 from faceperc.data.source import Sample, Source, load_sources
 from faceperc.data.teachers import mediapipe_mesh
+from faceperc.data.teachers.agreement import agreement
 from faceperc.data.teachers.format import PseudoLabel, Teacher, labels_path, read_labels, write_labels
 from faceperc.data.teachers.mediapipe_mesh import IBUG68, MIRROR, label_split, mean_mesh, pose_from_mesh
 from faceperc.data.teachers.model import label_source, teacher_of
@@ -339,6 +340,19 @@ def test_mesh_of_a_pack_agrees_with_its_labels(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "w300" in line]
     cells = [cell.strip() for cell in line.strip("│ ").split("│")]
     assert cells[:4] == ["w300", "6", "83.3%", "1.00"] and cells[-2:] == ["0.00", "0.00"]
+
+
+@pytest.mark.parametrize("forms", ["am", "ma", "mm"])
+def test_poses_given_as_rotations_are_compared_by_their_angles(forms: str) -> None:
+    angles = np.array([[30.0, 10.0, -5.0], [28.0, 14.0, -4.0]])
+    mine, taught = (
+        matrix_from_angles(*each) if form == "m" else each for form, each in zip(forms, angles, strict=True)
+    )
+    box = np.array([10.0, 10.0, 50.0, 50.0])
+    sample = Sample(np.zeros((64, 64, 3), np.uint8), box, {"pose": mine}, digest="d")
+    label = PseudoLabel("s", "val", "n", "d", box.tolist(), "pose", pack_arrays(value=taught), 1.0)
+    gaps = agreement([sample], [label]).gaps
+    np.testing.assert_allclose([gaps[f"{name} deg"] for name in ("yaw", "pitch", "roll")], [2, 4, 1])
 
 
 def test_mesh_teacher_needs_no_torch_and_says_what_it_lacks(tmp_path: Path) -> None:

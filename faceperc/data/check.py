@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from faceperc.data.folder import FolderSource, Item
+from faceperc.data.folder import FolderSource
+from faceperc.data.rows import spread
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 
@@ -57,17 +57,13 @@ def check_split(
     """
     items = source.split_items(root, split)
     report = SplitReport(split, len(items), identities={item.identity for item in items if item.identity})
-    for item in tqdm(_spread(items, limit), f"{source.name} {split}", leave=False):
+    for item in tqdm(spread(items, limit), f"{source.name} {split}", leave=False):
         try:
             sample = source.open(item)
         except DataError as error:
             report.problems.append(str(error))
             continue
         if sample is None:
-            continue
-        problem = _problem(sample)
-        if problem:
-            report.problems.append(f"{sample.name}: {problem}")
             continue
         report.usable += 1
         for task, label in sample.labels.items():
@@ -87,20 +83,3 @@ def shared_identities(reports: list[SplitReport]) -> dict[tuple[str, str], set[s
         for b in reports[index + 1 :]
         if a.identities & b.identities
     }
-
-
-def _spread(items: list[Item], limit: int | None) -> list[Item]:
-    if limit is None or limit >= len(items):
-        return items
-    return [items[int(index)] for index in np.linspace(0, len(items) - 1, limit)]
-
-
-def _problem(sample: Sample) -> str | None:
-    """What is wrong with a sample's geometry, or None."""
-    height, width = sample.pixels.shape[:2]
-    x0, y0, x1, y1 = sample.box
-    if not np.isfinite(sample.box).all() or x1 <= x0 or y1 <= y0:
-        return f"its face box is no box: {np.round(sample.box, 1).tolist()}"
-    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-        return f"its face box {np.round(sample.box, 1).tolist()} lies outside the image ({width} x {height})"
-    return None

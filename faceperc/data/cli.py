@@ -6,9 +6,9 @@ import argparse
 import random
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from faceperc._console import plain_console
 from faceperc._files import write_file
 from faceperc.data.adapters import ADAPTERS
 from faceperc.data.check import SplitReport, check_split, shared_identities
@@ -94,7 +94,7 @@ def _agree(options: argparse.Namespace) -> int:
             source.name, str(len(samples)), f"{found.labelled:.1%}", f"{found.confidence:.2f}",
             *("" if gap is None else f"{gap:.2f}" for gap in gaps),
         )  # fmt: skip
-    Console().print(table)
+    plain_console().print(table)
     return 0
 
 
@@ -149,5 +149,5 @@ def _print(source: FolderSource, reports: list[SplitReport]) -> None:
             report.split, str(report.items), str(report.usable), str(len(report.problems)),
             str(len(report.identities) or "-"), "\n".join(labels),
         )  # fmt: skip
-    Console().print(table)
-    Console().print(f"licence: {source.licence}")
+    plain_console().print(table)
+    plain_console().print(f"licence: {source.licence}")

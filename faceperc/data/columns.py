@@ -56,6 +56,8 @@ class Column:
             raise ConfigError(f"columns.{key}: neither a column's name nor its options ({error})") from error
         if not entry.column and not (key == "box" and len(entry.fractions) == 4):
             raise ConfigError(f"columns.{key}: no column")
+        if not isinstance(entry.trust, int | float) or not 0 < entry.trust <= 1:
+            raise ConfigError(f"columns.{key}.trust: lies in (0, 1]; got {entry.trust!r}")
         if entry.format not in _FORMATS:
             raise ConfigError(f"columns.{key}: {unknown_name('format', entry.format, _FORMATS)}")
         for value, target in (entry.map or {}).items():
@@ -70,7 +72,8 @@ class Column:
         """A value of the column in the form that the task's head takes; None if it is unknown.
 
         Raises:
-            ConfigError: if the map does not name the value, or it is no number where one is needed.
+            ConfigError: if the map does not name the value, or it is no number or no points where they are
+                needed.
             DataError: if a mask is damaged.
         """
         if self.key == "parsing":
@@ -92,9 +95,21 @@ class Column:
                 )
             return names.index(value)
         numbers = self.numbers(value, where)
+        if np.isnan(numbers).all():
+            return None
         if not numbers.ndim:
             return float(numbers)
-        return numbers.reshape(-1, 2) if self.key.startswith("landmarks") else numbers
+        return self._points(numbers, where) if self.key.startswith("landmarks") else numbers
+
+    def _points(self, numbers: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+        """(K, 2) x, y or (K, 3) x, y, visibility: a list of points as it is, or x, y of all in one list."""
+        points = numbers.reshape(-1, 2) if numbers.ndim == 1 and numbers.size % 2 == 0 else numbers
+        if points.ndim != 2 or points.shape[1] not in (2, 3):
+            raise ConfigError(
+                f"columns.{self.key}: {where}: column {self.column!r} holds no points but an array of the "
+                f"shape {numbers.shape}; give x, y (and visibility) of each point"
+            )
+        return points
 
     def box(self, value: Any, where: str) -> NDArray[np.float64]:
         """(4,) x0, y0, x1, y1 from a value of the column. Raises ConfigError if it is not four numbers."""

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from faceperc.data.region import shrink
-from faceperc.data.rows import decode_image
+from faceperc.data.rows import decode_image, spread
 from faceperc.data.source import Sample, Source, data_folder
+from faceperc.data.validity import checked
 from faceperc.errors import ConfigError, DataError
 
 _NAMED = 5  # damaged files that a warning names
@@ -58,6 +59,7 @@ class FolderSource(Source):
         val_percent: hold this share of the training identities out as the split "val", for data sets whose
             authors give none. The choice depends on the identity's name alone.
         side: photographs are kept as the face's surroundings with at most this longer side, in pixels.
+        name: of the source, where the class's own is another source's in the same list.
 
     Raises:
         ConfigError: if the data set has no such split.
@@ -78,7 +80,10 @@ class FolderSource(Source):
         balance: str | None = None,
         val_percent: float = 0.0,
         side: int = 320,
+        name: str | None = None,
     ) -> None:
+        if name:
+            self.name = name
         own = tuple(dict.fromkeys((*self.known_splits, *(("val",) if val_percent else ()))))
         unknown = set(splits or ()) - {*own, *self.extra_splits}
         if unknown:
@@ -131,35 +136,50 @@ class FolderSource(Source):
         return path
 
     def split_items(self, root: Path, split: str) -> list[Item]:
-        """The items of a split, "val" held out of "train" where ``val_percent`` says so."""
-        if not self.val_percent or split not in ("train", "val"):
-            return self.items(root, split)
-        chosen = split == "val"
-        return [item for item in self.items(root, "train") if self._held_out(item) == chosen]
+        """The items of a split, "val" held out of "train" where ``val_percent`` says so.
+
+        Raises:
+            DataError: if the authors' split is empty, and as ``items``.
+        """
+        is_parted = bool(self.val_percent) and split in ("train", "val")
+        authors = "train" if is_parted else split
+        items = self.items(root, authors)
+        if not items:
+            raise DataError(
+                f"{root}: no photographs of the split {authors!r}; {self.name} expects there: {self.layout}"
+            )
+        if not is_parted:
+            return items
+        return [item for item in items if self._held_out(item) == (split == "val")]
 
     def _held_out(self, item: Item) -> bool:
         name = item.identity or Path(item.name).name
         return zlib.crc32(name.encode()) % 10_000 < 100 * self.val_percent
 
     def open(self, item: Item) -> Sample | None:
-        """An item's sample, of the whole photograph. Raises DataError naming the file if one is damaged."""
+        """An item's sample, of the whole photograph, or None if it is of no use.
+
+        Raises:
+            DataError: naming the file if one is damaged, or the face box is none or lies outside.
+        """
         sample = self.load(item, self.pixels(item))
-        if sample is not None:
-            sample.name = item.name
-            sample.identity = item.identity
-        return sample
+        if sample is None:
+            return None
+        sample.name = item.name
+        sample.identity = item.identity
+        return checked(sample, item.name)
 
     def read(
         self, folder: str | os.PathLike[str] | None, split: str, limit: int | None = None
     ) -> list[Sample]:
         """See Source.read: the split's faces, each shrunken to its surroundings.
 
-        A damaged photograph is named in a warning and left out.
+        A damaged photograph, or one with an impossible face box, is named in a warning and left out.
 
         Raises:
-            DataError: if the folder or a label file is missing, or no photograph can be read.
+            DataError: if the folder or a label file is missing, or no photograph can be read or shows a face.
         """
-        items = self.split_items(self.place(folder), split)[:limit]
+        items = spread(self.split_items(self.place(folder), split), limit)
         samples, errors = [], []
         for outcome in tqdm(self._opened(items), f"{self.name} {split}", len(items), leave=False):
             if isinstance(outcome, DataError):
@@ -172,6 +192,11 @@ class FolderSource(Source):
             if not samples:
                 raise DataError(message)
             rank_zero_warn(message)
+        if items and not samples:
+            raise DataError(
+                f"{self.place(folder)}: none of the {len(items)} photographs of {self.name} {split} has a "
+                "usable face; look at them with 'faceperc data check'"
+            )
         return samples
 
     def _opened(self, items: list[Item]) -> Iterator[Sample | DataError | None]:
@@ -202,7 +227,7 @@ def images_in(folder: Path, pattern: str = "*") -> list[Path]:
         if path.suffix.lower() in (".jpg", ".jpeg", ".png")
     )
     if not paths:
-        raise DataError(f"{folder / pattern}: no photographs there")
+        raise DataError(f"{folder / pattern}: no photographs there (.jpg, .jpeg or .png)")
     return paths
 
 
@@ -230,7 +255,7 @@ def numbers_of(text: str, count: int, where: str) -> NDArray[np.float64]:
     """(count,) numbers separated by blanks or commas.
 
     Raises:
-        DataError: naming ``where`` if there are more or fewer, or one is no number.
+        DataError: naming ``where`` if there are more or fewer, or one is no number, or not a finite one.
     """
     try:
         values = np.array([float(word) for word in text.replace(",", " ").split()])
@@ -238,4 +263,6 @@ def numbers_of(text: str, count: int, where: str) -> NDArray[np.float64]:
         raise DataError(f"{where}: {error}") from error
     if len(values) != count:
         raise DataError(f"{where}: {len(values)} numbers instead of {count}")
+    if not np.isfinite(values).all():
+        raise DataError(f"{where}: {values[~np.isfinite(values)][0]} is no finite number")
     return values

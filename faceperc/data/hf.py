@@ -20,7 +20,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +38,32 @@ from faceperc.crop import box_from_landmarks
 from faceperc.data.boxes import box_from_fractions
 from faceperc.data.columns import Column, file_bytes
 from faceperc.data.region import shrink
-from faceperc.data.source import Sample, Source, data_folder, decode_image, read_rows
+from faceperc.data.rows import count_rows, decode_image, numbered_rows, spread
+from faceperc.data.source import Sample, Source, data_folder
+from faceperc.data.validity import checked
 from faceperc.errors import ConfigError, DataError
-from faceperc.heads.parsing import SetMask
 
 _NO_TASKS = ("image", "box", "identity")
 _SPLIT_NAMES = {"train": ("train",), "val": ("validation", "val", "valid", "dev"), "test": ("test",)}
 
-_Table = tuple[str, list[str], Iterable[dict[str, Any]]]  # where it is, names of its columns, rows
+_Row = tuple[int, dict[str, Any]]  # its number and its values by column
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One file of a split.
+
+    Attributes:
+        where: its name, for messages.
+        columns: names of its columns.
+        count: how many rows it has.
+        rows: gives those of the rows that are asked for, by their numbers from 0.
+    """
+
+    where: str
+    columns: list[str]
+    count: int
+    rows: Callable[[list[int]], Iterable[_Row]]
 
 
 class HuggingFaceDataset(Source):
@@ -62,10 +84,6 @@ class HuggingFaceDataset(Source):
     Raises:
         ConfigError: if ``columns`` contains something unknown, or nothing tells where the face is.
     """
-
-    name: str  # type: ignore[misc]  # given with the data, not with the class
-    origin: str  # type: ignore[misc]
-    licence: str  # type: ignore[misc]
 
     def __init__(
         self,
@@ -96,22 +114,31 @@ class HuggingFaceDataset(Source):
     def read(
         self, folder: str | os.PathLike[str] | None, split: str, limit: int | None = None
     ) -> list[Sample]:
-        """See Source.read. Rows without a box are left out.
+        """See Source.read. Rows without a box are left out; the limit counts them.
 
         Raises:
             ConfigError: if a column does not exist or has a value that its map does not name, or `datasets`
                 is needed and not installed.
-            DataError: if the data is missing or damaged.
+            DataError: if the data is missing or damaged, no row has a face box, or one is none or lies
+                outside its image.
         """
         samples: list[Sample] = []
-        for where, names, rows in self._tables(folder, split):
-            self._check(names, where)
-            for index, row in enumerate(rows):
-                if limit is not None and len(samples) >= limit:
-                    return samples
-                sample = self._sample(row, f"{where} row {index}")
+        tables = list(self._tables(folder, split))
+        chosen, start = spread(range(sum(table.count for table in tables)), limit), 0
+        for table in tables:
+            self._check(table.columns, table.where)
+            stop = start + table.count
+            own = chosen[bisect_left(chosen, start) : bisect_left(chosen, stop)]
+            for index, row in table.rows([number - start for number in own]):
+                sample = self._sample(row, f"{table.where} row {index}")
                 if sample is not None:
-                    samples.append(shrink(sample, self.side))
+                    samples.append(shrink(checked(sample, sample.name), self.side))
+            start = stop
+        if not samples and limit != 0:
+            raise DataError(
+                f"{self.path}: none of the {len(chosen)} rows read of the split {split!r} has a face box; "
+                "check 'columns.box'"
+            )
         return samples
 
     def _tables(self, folder: str | os.PathLike[str] | None, split: str) -> Iterator[_Table]:
@@ -131,7 +158,8 @@ class HuggingFaceDataset(Source):
             raise DataError(f"{root}: no parquet file of the split {split!r}, such as {split}-00000.parquet")
         wanted = {each.column for each in self.columns.values()} | set(self.groups)
         for path in chosen:
-            yield str(path), _names_of(path), read_rows(path, wanted)
+            rows = partial(numbered_rows, path, columns=wanted)
+            yield _Table(str(path), _names_of(path), count_rows(path), rows)
 
     def _by_datasets(self, where: str, split: str) -> _Table:
         try:
@@ -152,7 +180,8 @@ class HuggingFaceDataset(Source):
         table, image = data[name], self.columns["image"].column
         if image in table.column_names:
             table = table.cast_column(image, datasets.Image(decode=False))
-        return f"{where} {name}", list(table.column_names), table
+        numbered = partial(map, lambda index: (index, table[index]))
+        return _Table(f"{where} {name}", list(table.column_names), len(table), numbered)
 
     def _check(self, names: list[str], where: str) -> None:
         keys = [(f"columns.{key}", each.column) for key, each in self.columns.items() if each.column]
@@ -167,10 +196,6 @@ class HuggingFaceDataset(Source):
             if task in _NO_TASKS or row[entry.column] is None:
                 continue
             label = entry.label(row[entry.column], where)
-            if isinstance(label, SetMask) and label.sets.shape != image.shape[:2]:
-                raise DataError(
-                    f"{where}: the mask has {label.sets.shape} pixels, its image {image.shape[:2]}"
-                )
             if label is not None:
                 labels[task] = label
                 if entry.trust < 1:
@@ -194,16 +219,19 @@ class HuggingFaceDataset(Source):
     ) -> NDArray[np.float64] | None:
         entry = self.columns.get("box")
         if entry is None:
-            return box_from_landmarks(labels["landmarks"]) if "landmarks" in labels else None
+            return box_from_landmarks(labels["landmarks"][:, :2]) if "landmarks" in labels else None
         if entry.fractions:
             return box_from_fractions(entry.fractions, image.shape)
         return None if row[entry.column] is None else entry.box(row[entry.column], where)
 
 
 def _belongs(path: Path, split: str) -> bool:
-    """Whether a file belongs to a split, by the first word of its name or of a folder's."""
-    words = {re.split(r"[-_.]", part)[0] for part in path.parts}
-    return bool(words & set(_SPLIT_NAMES.get(split, (split,))))
+    """Whether a file belongs to a split, by the first word of its name, or of the innermost folder's that
+    names a split."""
+    own = _SPLIT_NAMES.get(split, (split,))
+    known = {*own, *chain.from_iterable(_SPLIT_NAMES.values())}
+    words = [re.split(r"[-_.]", part)[0] for part in path.parts]
+    return next((word for word in reversed(words) if word in known), None) in own
 
 
 def _names_of(path: Path) -> list[str]:

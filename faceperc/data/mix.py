@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,12 +98,20 @@ def balanced_repeats(samples: Sequence[Sample], task: str | None) -> np.ndarray:
     Args:
         samples: of one source.
         task: an exclusive-class task; every sample takes one turn where None or where it has no such label.
+            The class of votes is that of most of them.
     """
-    labels = [sample.labels.get(task) if task else None for sample in samples]
-    counts = Counter(label for label in labels if isinstance(label, int))
+    classes = [_class_of(sample.labels.get(task)) if task else None for sample in samples]
+    counts = Counter(each for each in classes if each is not None)
     most = max(counts.values(), default=0)
-    turns = [round((most / counts[label]) ** 0.5) if isinstance(label, int) else 1 for label in labels]
+    turns = [1 if each is None else round((most / counts[each]) ** 0.5) for each in classes]
     return np.array(turns, int)
+
+
+def _class_of(label: Any) -> int | None:
+    """The class of an index or of votes (C,); None for labels of another kind."""
+    if isinstance(label, np.ndarray) and label.ndim == 1:
+        return int(label.argmax())
+    return label if isinstance(label, int) else None
 
 
 class MixSampler(Sampler[int]):

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from faceperc.data.augment import Augment, AugmentConfig
 from faceperc.data.mix import Collate, FaceDataset, MixSampler, balanced_repeats
-from faceperc.data.source import Sample, Source
+from faceperc.data.source import Sample, Source, check_names
+from faceperc.errors import DataError
 from faceperc.head import Head
 from faceperc.mae import MaskedAutoencoder
 from faceperc.model import FaceModel
@@ -32,8 +33,11 @@ class FaceData(L.LightningDataModule):
         augment: strength of the random views.
         workers: loader processes; with 0 the trainer's process loads.
         seed: seed of the order and of the views.
-        limit: read at most this many rows of each file (for trials).
-        val_limit: validate on at most this many samples of each source.
+        limit: read at most this many rows of each file, spread evenly over it (for trials).
+        val_limit: validate on at most this many samples of each source, spread evenly over them.
+
+    Raises:
+        ConfigError: if two sources have the same name.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class FaceData(L.LightningDataModule):
         val_limit: int | None = 500,
     ) -> None:
         super().__init__()
+        check_names(sources)
         self.sources = sources
         self.path = path
         self.batch_size = batch_size
@@ -78,21 +83,40 @@ class FaceData(L.LightningDataModule):
         return {task: model.head(task) for task in model.tasks} if isinstance(model, FaceModel) else {}
 
     def setup(self, stage: str) -> None:
-        """Read the files. Raises DataError if one is missing or damaged."""
+        """Read the files.
+
+        Raises:
+            ConfigError: if two sources turn out to have the same name.
+            DataError: if a file is missing or damaged.
+        """
         if self._train:
             return
         self._train = [
             source.read(self.path, "train", self.limit) if "train" in source.splits else []
             for source in self.sources
         ]
-        self._val = {
-            source.name: source.read(self.path, "val", self.val_limit)
+        samples = [
+            (source, source.read(self.path, "val", self.val_limit))
             for source in self.sources
             if "val" in source.splits
-        }
+        ]
+        check_names(self.sources)  # some sources know their names only now
+        self._val = {source.name: [each.to_measure_by() for each in found] for source, found in samples}
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """The mix."""
+        """The mix.
+
+        Raises:
+            DataError: if there is nothing to learn from.
+        """
+        if not any(
+            source.weight for source, samples in zip(self.sources, self._train, strict=True) if samples
+        ):
+            names = ", ".join(source.name for source in self.sources) or "none are given"
+            raise DataError(
+                f"no source with a weight above 0 has training faces (sources: {names}); look at their "
+                "folders with 'faceperc data check', or add a source whose splits include train"
+            )
         heads = self.heads
         rule = self.model.config.crop_rule
         augment = Augment(self.augment, rule, self.seed + self.rank)

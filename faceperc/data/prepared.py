@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from faceperc._files import write_file
 from faceperc.data.region import shrink
-from faceperc.data.rows import digest, pack_arrays, read_rows
-from faceperc.data.source import EncodedImage, Sample, Source, data_folder
+from faceperc.data.rows import count_rows, digest, numbered_rows, pack_arrays, spread
+from faceperc.data.source import EncodedImage, Sample, Source, check_names, data_folder
+from faceperc.data.validity import checked
 from faceperc.errors import DataError
 from faceperc.heads.parsing import SetMask
 
@@ -36,9 +37,11 @@ def prepare(
     """Write `<out>/<name>/<split>.parquet` for every split of every source; give each file and its faces.
 
     Raises:
+        ConfigError: if two sources have the same name.
         DataError: if a source cannot be read.
         UsageError: if ``out`` cannot be written.
     """
+    check_names(sources)
     for source in sources:
         schema = pa.schema(
             [("image", pa.binary()), ("box", pa.list_(pa.float64()))]
@@ -63,11 +66,8 @@ class Prepared(Source):
     Args:
         path: the source's folder; relative to the data folder (FACEPERC_DATA) where not absolute.
         weight, splits, balance: see Source.
+        name: of the source; the one that the files hold by default.
     """
-
-    name: str  # type: ignore[misc]  # this source's facts are the file's, not the class's
-    origin: str  # type: ignore[misc]
-    licence: str  # type: ignore[misc]
 
     def __init__(
         self,
@@ -75,11 +75,13 @@ class Prepared(Source):
         weight: float = 1.0,
         splits: tuple[str, ...] = ("train", "val"),
         balance: str | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(weight, splits, balance)
         self.path = path
+        self.given_name = name
         # known for sure once the file is read
-        self.name, self.origin, self.licence = Path(path).name, "not read yet", "not read yet"
+        self.name, self.origin, self.licence = name or Path(path).name, "not read yet", "not read yet"
         self._others: list[dict[str, str]] = []
 
     def facts(self) -> list[dict[str, str]]:
@@ -89,14 +91,17 @@ class Prepared(Source):
     def read(
         self, folder: str | os.PathLike[str] | None, split: str, limit: int | None = None
     ) -> list[Sample]:
-        """See Source.read."""
+        """See Source.read.
+
+        Raises:
+            DataError: also if a face box is none or lies outside its image.
+        """
         given = Path(self.path).expanduser()
         path = (given if given.is_absolute() else data_folder(folder) / given) / f"{split}.parquet"
         samples = []
-        for index, row in enumerate(read_rows(path)):
-            if limit is not None and index >= limit:
-                break
-            samples.append(_sample(row, f"{path} row {index}"))
+        for index, row in numbered_rows(path, spread(range(count_rows(path)), limit)):
+            where = f"{path} row {index}"
+            samples.append(checked(_sample(row, where), where))
         self._learn_facts(path)
         return samples
 
@@ -105,6 +110,7 @@ class Prepared(Source):
         try:
             facts = json.loads(metadata[_FACTS.encode()])
             self.name, self.origin, self.licence = facts["name"], facts["origin"], facts["licence"]
+            self.name = self.given_name or self.name
             self._others = facts.get("others", [])
         except (KeyError, ValueError) as error:
             raise DataError(f"{path}: not written by 'faceperc data prepare' (no facts about it)") from error

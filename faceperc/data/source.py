@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from importlib import resources
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import yaml
@@ -16,7 +19,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from faceperc.data.rows import decode_image, digest, read_rows
+from faceperc.data.rows import count_rows, decode_image, digest, numbered_rows, spread
 from faceperc.errors import ConfigError, DataError
 
 #: Names the folder with the parquet pack where no configuration does.
@@ -71,6 +74,10 @@ class Sample:
         """(H, W, 3) uint8 RGB; decoded at every access where the image is encoded."""
         return self.image.decode() if isinstance(self.image, EncodedImage) else self.image
 
+    def to_measure_by(self) -> Sample:
+        """The same face without labels that were computed from other labels."""
+        return replace(self, labels={k: label for k, label in self.labels.items() if k not in self.derived})
+
 
 def data_folder(path: str | os.PathLike[str] | None = None) -> Path:
     """The folder of the parquet pack: the argument, or the environment variable FACEPERC_DATA.
@@ -98,10 +105,11 @@ class Source(ABC):
             "Exploring the Limits of Weakly Supervised Pretraining", ECCV 2018).
     """
 
-    name: ClassVar[str]
+    #: No two sources of a list share it: files, figures and the weights' record go by it.
+    name: str
     #: One line each for the model card.
-    origin: ClassVar[str]
-    licence: ClassVar[str]
+    origin: str
+    licence: str
 
     def __init__(
         self, weight: float = 1.0, splits: tuple[str, ...] = ("train", "val"), balance: str | None = None
@@ -123,7 +131,7 @@ class Source(ABC):
         Args:
             folder: the data folder (see ``data_folder``); a source that knows its own place ignores it.
             split: one of ``splits``.
-            limit: read at most this many photographs.
+            limit: read at most this many photographs, spread evenly over the split.
 
         Raises:
             DataError: if a file is missing or damaged.
@@ -146,9 +154,7 @@ class ParquetSource(Source):
         """See Source.read: all usable rows of a split, decoded."""
         path = data_folder(folder) / self.name / f"{split}.parquet"
         samples = []
-        for index, row in enumerate(read_rows(path)):
-            if limit is not None and index >= limit:
-                break
+        for index, row in numbered_rows(path, spread(range(count_rows(path)), limit)):
             where = f"{path} row {index}"
             try:
                 sample = self.sample(row, decode_image(row["image"]["bytes"], where))
@@ -165,7 +171,7 @@ def load_sources(path: str | os.PathLike[str] | None = None) -> list[Source]:
     """The sources of a YAML list as in configs/data/pack.yaml, which is the default.
 
     Raises:
-        ConfigError: if the file is missing or names something unknown.
+        ConfigError: if the file is missing or names something unknown, or two sources have one name.
     """
     chosen = (
         Path(path)
@@ -180,13 +186,33 @@ def load_sources(path: str | os.PathLike[str] | None = None) -> list[Source]:
         ).sources
     except (OSError, ArgumentError, yaml.YAMLError) as error:
         raise ConfigError(f"{chosen}: no usable list of sources ({error})") from error
+    check_names(sources)
     return sources
 
 
+def check_names(sources: Iterable[Source]) -> None:
+    """Raise ConfigError if two sources have the same name: one's figures would replace the other's."""
+    name, count = max(Counter(source.name for source in sources).items(), key=itemgetter(1), default=("", 0))
+    if count > 1:
+        raise ConfigError(
+            f"{count} sources are called {name!r}, so one's files and figures would replace the other's: "
+            "leave one out, or give it another name (the argument 'name', where its class has one)"
+        )
+
+
 def decode_labels(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Encoded single-channel PNG -> (H, W) uint8 class ids."""
+    """Encoded PNG of 8 bits, a palette's numbers, or black and white (0 and 1) -> (H, W) uint8 class ids.
+
+    Raises:
+        DataError: naming ``where`` if the bytes are no readable image, or one of other pixels.
+    """
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            return np.asarray(picture)
+            if picture.mode not in ("L", "P", "1"):
+                raise DataError(
+                    f"{where}: the mask's pixels are of Pillow's mode {picture.mode!r}; a mask has one "
+                    "channel of 8 bits (L), a palette (P), or 1 bit"
+                )
+            return np.asarray(picture).astype(np.uint8)
     except (OSError, UnidentifiedImageError) as error:
         raise DataError(f"{where}: the mask cannot be decoded ({error})") from error

@@ -71,10 +71,14 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sources", help="YAML list of sources; else the pack's (configs/data/pack.yaml)")
     parser.add_argument("--split", default="val", help="the split that is read, e.g. test; default: val")
     parser.add_argument(
-        "--boxes", choices=("label", "detector"), default="label", help="where the face boxes come from"
+        "--boxes",
+        choices=("label", "detector"),
+        default="label",
+        help="where the face boxes come from. Photographs of the pack are whole; adapters' samples are cut "
+        "out around the labelled face, so the detector's task is easier there",
     )
     parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
-    parser.add_argument("--limit", type=int, help="at most this many faces of each source")
+    parser.add_argument("--limit", type=int, help="at most this many faces of each source, spread evenly")
     parser.add_argument("--threads", type=int, help="threads of the runtime")
     parser.add_argument("--provider", help="what runs the models: cpu, cuda, tensorrt or openvino")
     parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")

@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import CropRule, FaceCrop
-from faceperc.data.source import DATA_VARIABLE, Sample, Source
+from faceperc.data.source import DATA_VARIABLE, Sample, Source, check_names
 from faceperc.data.view import View
 from faceperc.detect import FaceDetector
 from faceperc.detector.metrics import iou_matrix
@@ -75,10 +75,11 @@ def measure(
         folder: the data folder; the environment variable FACEPERC_DATA where None.
         detector: find the faces by it; by default the labelled boxes are taken. A face that it does not find
             counts as the head says (``Head.missing_row``).
-        limit: measure at most this many faces of each source.
+        limit: measure at most this many faces of each source, spread evenly over them.
         split: the split that is read.
 
     Raises:
+        ConfigError: if two sources have the same name.
         ModelError: if the file is no face model or does not hold its configuration.
         UsageError: if no source has the split.
         DataError: if the data is missing or damaged.
@@ -96,6 +97,7 @@ def measure(
     for source in sources:
         if split in source.splits:
             samples = source.read(folder, split, limit)
+            check_names(sources)  # some sources know their names only now
             _name(samples, folder or os.environ.get(DATA_VARIABLE))
             yield from _measure_source(model, rule, heads, source.name, samples, detector)
 
@@ -127,8 +129,7 @@ def _measure_source(
     samples: list[Sample], detector: FaceDetector | None,
 ) -> Iterator[Measurement]:  # fmt: skip
     faces: dict[str, list[tuple[np.ndarray, Sample, Box | None]]] = {task: [] for task in heads}
-    for sample in samples:
-        sample.labels = {task: label for task, label in sample.labels.items() if task not in sample.derived}
+    samples = [sample.to_measure_by() for sample in samples]
     for start in range(0, len(samples), _BATCH):
         batch = samples[start : start + _BATCH]
         boxes = [sample.box if detector is None else _find(detector, sample) for sample in batch]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from faceperc._console import plain_console
 from faceperc.data.source import Sample
 from faceperc.evaluate.bootstrap import Interval, intervals
 from faceperc.evaluate.measure import Measurement
@@ -80,13 +81,12 @@ def _listed(metrics: Mapping[str, float], skip: str) -> str:
 
 def show(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
     """Print the rows as a table."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*headings, title=title)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    plain_console().print(table)
 
 
 def markdown(rows: Sequence[tuple[str, ...]]) -> str:

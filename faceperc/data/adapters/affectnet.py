@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from faceperc.crop import box_from_landmarks
 from faceperc.data.adapters._read import class_number, csv_rows, first_of
-from faceperc.data.folder import FolderSource, Item, existing, numbers_of
+from faceperc.data.folder import FolderSource, Item, existing, images_in, numbers_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.expression import EXPRESSIONS
@@ -45,8 +45,7 @@ class AffectNet(FolderSource):
     def items(self, root: Path, split: str) -> list[Item]:
         """See FolderSource.items. A label is (expression, box, valence, arousal), or the .npy files' stem."""
         if (folder := root / f"{split}_set").is_dir():
-            images = existing(folder / "images", "AffectNet's crops")
-            return [Item(path, folder / "annotations" / path.stem) for path in sorted(images.glob("*.jpg"))]
+            return [Item(path, folder / "annotations" / path.stem) for path in images_in(folder / "images")]
         images = first_of(root, _IMAGES, "AffectNet's photographs (or, in the later layout, train_set/)")
         path = first_of(root, [folder + _LISTS[split] for folder in _LIST_FOLDERS], "AffectNet's labels")
         items = []

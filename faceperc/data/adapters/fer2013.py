@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from faceperc._names import unknown_name
 from faceperc.data.adapters._read import class_number, csv_rows
 from faceperc.data.boxes import box_from_fractions
-from faceperc.data.folder import FolderSource, Item, existing
+from faceperc.data.folder import FolderSource, Item, existing, images_in
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.expression import EXPRESSIONS
@@ -82,8 +82,7 @@ class Fer2013Folders(FolderSource):
             if folder.name not in _FOLDERS:
                 raise DataError(f"{folder}: {unknown_name('class', folder.name, _FOLDERS)}")
             expression = EXPRESSIONS.index(_FOLDERS[folder.name])
-            images = (path for path in sorted(folder.iterdir()) if path.suffix in (".jpg", ".png"))
-            items += [Item(path, expression) for path in images]
+            items += [Item(path, expression) for path in images_in(folder)]
         return items
 
     def load(self, item: Item, image: NDArray[np.uint8]) -> Sample:

@@ -25,9 +25,11 @@ _OURS = [_VOTES.index(name) for name in EXPRESSIONS]
 
 
 class FerPlus(Fer2013):
-    """fer2013new.csv beside fer2013.csv, row by row. A label is the distribution of the votes, (8,).
+    """fer2013new.csv beside fer2013.csv, row by row. A label is (8,) parts of the votes.
 
-    Faces on which the annotators do not agree enough are left out: see ``distribution``.
+    In training it is their distribution; in validation and test all of it is with the class of most votes, as
+    the authors train and measure. Faces on which the annotators do not agree enough are left out: see
+    ``distribution`` and ``majority``.
     """
 
     name = "ferplus"
@@ -36,7 +38,8 @@ class FerPlus(Fer2013):
     layout = "fer2013.csv and fer2013new.csv"
 
     def items(self, root: Path, split: str) -> list[Item]:
-        """See FolderSource.items. A label is (pixels as text, distribution)."""
+        """See FolderSource.items. A label is (pixels as text, parts of the votes)."""
+        read = distribution if split == "train" else majority
         path = root / "fer2013new.csv"
         rows = csv_rows(path, ("Usage", *_VOTES), "FER+'s votes")
         nothing = ("the end of the file", {"Usage": ""})
@@ -46,14 +49,33 @@ class FerPlus(Fer2013):
                 raise DataError(f"{path}: other rows than fer2013.csv has: {votes_at} against {face_at}")
             if face["Usage"] == USAGE[split]:
                 numbers = numbers_of(" ".join(votes[name] for name in _VOTES), len(_VOTES), votes_at)
-                label = distribution(numbers)
+                label = read(numbers)
                 if label is not None:
                     items.append(Item(Path(face_at), (face["pixels"], label)))
         return items
 
 
+def majority(votes: ArrayLike) -> NDArray[np.float32] | None:
+    """The class of most votes, as the authors read validation and test (ferplus.py, mode majority).
+
+    A single vote does not count. A face counts only if one class has more than half of the votes.
+
+    Args:
+        votes: (10,) votes in the order of fer2013new.csv.
+
+    Returns:
+        (8,) 1 for the class and 0 for the others, in the order of EXPRESSIONS, or None if the face is to be
+        left out.
+    """
+    left = _without_single(votes)
+    kept = left[_OURS]
+    if kept.max() <= left.sum() / 2:
+        return None
+    return (np.arange(len(kept)) == kept.argmax()).astype(np.float32)
+
+
 def distribution(votes: ArrayLike) -> NDArray[np.float32] | None:
-    """What ten votes say, as the authors' reader does (ferplus.py, mode crossentropy).
+    """What ten votes say, as the authors' reader does for training (ferplus.py, mode crossentropy).
 
     A single vote does not count. The commonest answers are taken until they hold three quarters of the votes,
     or are three, or one is "unknown" or "no face". Those expressions must hold more than half of the votes.
@@ -64,8 +86,7 @@ def distribution(votes: ArrayLike) -> NDArray[np.float32] | None:
     Returns:
         (8,) probabilities in the order of EXPRESSIONS, or None if the face is to be left out.
     """
-    left = np.asarray(votes, dtype=np.float64)
-    left = np.where(left > 1, left, 0.0)
+    left = _without_single(votes)
     total = left.sum()
     kept = np.zeros_like(left)
     while kept.sum() < 0.75 * total and np.count_nonzero(kept) < 3 and not kept[8:].any():
@@ -76,3 +97,9 @@ def distribution(votes: ArrayLike) -> NDArray[np.float32] | None:
     if kept.sum() <= total / 2 or np.count_nonzero(kept) > 3:
         return None
     return (kept / kept.sum()).astype(np.float32)
+
+
+def _without_single(votes: ArrayLike) -> NDArray[np.float64]:
+    """(10,) votes, 0 where there is one alone."""
+    given = np.asarray(votes, dtype=np.float64)
+    return np.where(given > 1, given, 0.0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from faceperc.crop import box_from_landmarks
 from faceperc.data.adapters._parts import forget_neck, parsing_label, read_map
-from faceperc.data.folder import FolderSource, Item, existing, lines_of, numbers_of
+from faceperc.data.folder import FolderSource, Item, images_in, lines_of, numbers_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.parsing import CLASSES
@@ -33,10 +33,9 @@ class LaPa(FolderSource):
     def items(self, root: Path, split: str) -> list[Item]:
         """See FolderSource.items. A label is the paths of the mask and of the points."""
         folder = root / split
-        images = existing(folder / "images", "LaPa's photographs")
         return [
             Item(path, (folder / f"labels/{path.stem}.png", folder / f"landmarks/{path.stem}.txt"))
-            for path in sorted(images.glob("*.jpg"))
+            for path in images_in(folder / "images")
         ]
 
     def load(self, item: Item, image: NDArray[np.uint8]) -> Sample | None:

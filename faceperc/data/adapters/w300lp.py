@@ -5,6 +5,7 @@ Zhu et al., "Face Alignment Across Large Poses: A 3D Solution", CVPR 2016.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,9 @@ from faceperc.data.adapters._mat import angles_from_pose_para, read_mat
 from faceperc.data.folder import FolderSource, Item, images_in
 from faceperc.data.source import Sample
 from faceperc.heads.landmarks import MIRROR
+
+# AFW and Helen number the faces of a photograph; all four number its turned copies
+_FACE_OF = re.compile(r"((?:AFW|HELEN)_\d+)_\d+")
 
 _FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 _FLIPPED = "_Flip"
@@ -40,9 +44,9 @@ class W300LP(FolderSource):
     known_splits: ClassVar[tuple[str, ...]] = ("train",)
 
     def items(self, root: Path, split: str) -> list[Item]:
-        """See FolderSource.items. A photograph, its turned copies and their mirror images: one identity."""
+        """See FolderSource.items. A photograph's faces, turned copies and mirror images: one identity."""
         return [
-            Item(image, root / "landmarks" / folder / f"{image.stem}_pts.mat", image.stem.rpartition("_")[0])
+            Item(image, root / "landmarks" / folder / f"{image.stem}_pts.mat", _photograph(image.stem))
             for folder in _FOLDERS
             for flipped in ("", _FLIPPED)
             for image in images_in(root / (folder + flipped))
@@ -61,3 +65,10 @@ class W300LP(FolderSource):
             {"landmarks": points, "pose": angles_from_pose_para(pose)},
             trust={"landmarks": _TURNED} if turned else {},
         )
+
+
+def _photograph(stem: str) -> str:
+    """AFW_134212_1_0 -> AFW_134212, LFPW_image_train_0001_0 -> LFPW_image_train_0001."""
+    face = stem.rpartition("_")[0]
+    match = _FACE_OF.fullmatch(face)
+    return match[1] if match else face

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faceperc.data.prepared import unpack_label
 from faceperc.data.pseudo import match_faces
+from faceperc.data.region import is_rotation
 from faceperc.data.source import Sample
 from faceperc.data.teachers.format import PseudoLabel
 from faceperc.data.teachers.mediapipe_mesh import IBUG68
 from faceperc.heads.landmarks import Landmarks
+from faceperc.rotations import angles_of
 
 #: What is compared: mean absolute errors, and the normalised mean errors of the landmarks.
 GAPS = ("yaw deg", "pitch deg", "roll deg", "NME %", "NME 51 %")
@@ -58,7 +61,8 @@ def agreement(samples: Sequence[Sample], labels: Sequence[PseudoLabel]) -> Agree
 
 def _gaps(sample: Sample, taught: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if "pose" in taught and "pose" in sample.labels:
-        angles = np.abs((taught["pose"] - sample.labels["pose"] + 180) % 360 - 180)
+        gaps = _angles(taught["pose"]) - _angles(sample.labels["pose"])
+        angles = np.abs((gaps + 180) % 360 - 180)
         yield from zip(GAPS, angles.tolist(), strict=False)
     points = taught["mesh"][IBUG68] if "mesh" in taught else taught.get("landmarks")
     truth = sample.labels.get("landmarks")
@@ -67,3 +71,8 @@ def _gaps(sample: Sample, taught: dict[str, Any]) -> Iterator[tuple[str, float]]
         errors = 100 * np.linalg.norm(points - truth, axis=1) / np.linalg.norm(truth[first] - truth[second])
         yield "NME %", float(errors.mean())
         yield "NME 51 %", float(errors[17:].mean())
+
+
+def _angles(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) yaw, pitch, roll in degrees of a label, which may be the rotation (3, 3)."""
+    return angles_of(pose) if is_rotation(pose) else pose
