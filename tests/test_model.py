@@ -14,9 +14,12 @@ from tiny_pack import tiny_config
 from faceperc.config import FaceModelConfig
 from faceperc.errors import ConfigError, ModelError
 from faceperc.model import FaceModel
+from faceperc.runtime import OnnxModel
 from faceperc.transfer import subset, take_weights
+from faceperc.zoo import find_model
 
-NETWORKS = sorted(Path(__file__).parents[1].glob("configs/model/*.yaml"))
+ROOT = Path(__file__).parents[1]
+NETWORKS = sorted(ROOT.glob("configs/model/*.yaml"))
 
 
 def crops(count: int, size: int) -> torch.Tensor:
@@ -102,6 +105,11 @@ def test_saved_and_loaded_models_answer_the_same(tmp_path: Path) -> None:
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_the_weights_to_start_from_are_those_of_the_shipped_file() -> None:
+    model = FaceModel.load(ROOT / "weights" / "faceperc-nano")
+    assert model.weights_sha256() == OnnxModel(find_model("faceperc-nano")).metadata.weights_sha256
 
 
 def test_order_of_the_tasks_changes_no_answer() -> None:
