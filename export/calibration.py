@@ -12,9 +12,6 @@ from faceperc.crop import CropRule, FaceCrop
 from faceperc.data.source import Source
 from faceperc.errors import DataError
 
-#: Of a source every tenth photograph is taken: neighbours often show the same person.
-_STEP = 10
-
 
 def calibration_crops(
     sources: Sequence[Source], folder: str | os.PathLike[str] | None, rule: CropRule, count: int
@@ -35,7 +32,7 @@ def calibration_crops(
     crops = [
         FaceCrop.from_box(sample.box, rule).warp(sample.pixels)
         for source in training
-        for sample in source.read(folder, "train", share * _STEP)[::_STEP]
+        for sample in source.read(folder, "train", share)  # spread evenly over the split
     ]
     if not crops:
         raise DataError("no source has training photographs to calibrate on")

@@ -26,6 +26,7 @@ from faceperc.export.graph import GraphBuilder, model_of, tensor
 from faceperc.image import read_image
 from faceperc.metadata import ModelMetadata, parse_metadata
 from faceperc.runtime import OnnxModel
+from faceperc.verify import deviation
 from faceperc.zoo import DEFAULT_DETECTOR, find_model, sample_image
 
 FORMS = ("crop", "full", "pipeline")
@@ -162,16 +163,8 @@ def compare_forms(
         if len(answer):
             raise ModelError(f"{path}: output {name} has {len(answer)} rows where there is no face")
     wanted |= answers_in_image(OnnxModel(Path(network)), image, boxes)
-    size = _rms if rounds else _largest
-    return {name: size(got[name] - want) / max(size(want), 1e-6) for name, want in wanted.items()}
-
-
-def _largest(values: NDArray[Any]) -> float:
-    return float(np.abs(values).max(initial=0))
-
-
-def _rms(values: NDArray[Any]) -> float:
-    return float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
+    found = {name: deviation(got[name], want) for name, want in wanted.items()}
+    return {name: each.rms if rounds else each.relative for name, each in found.items()}
 
 
 def answers_in_image(

@@ -28,7 +28,7 @@ from faceperc.export.reference import reference_set
 from faceperc.model import FaceModel
 from faceperc.runtime import OnnxModel
 from faceperc.transfer import subset
-from faceperc.verify import verify
+from faceperc.verify import deviation, verify
 from faceperc.zoo import DEFAULT_DETECTOR
 
 OPSET = 20
@@ -140,9 +140,8 @@ def compare(model: FaceModel, path: str | os.PathLike[str], tasks: Sequence[str]
         with torch.inference_mode():
             wanted = _FinalOutputs(model, tasks)(torch.from_numpy(crops))
         for name, got, want in zip(names, session.run(None, {"crops": crops}), wanted, strict=True):
-            scale = max(float(want.abs().max()), 1e-6)
             # unlike max, maximum keeps what is no number
-            worst[name] = float(np.maximum(worst[name], np.abs(got - want.numpy()).max() / scale))
+            worst[name] = float(np.maximum(worst[name], deviation(got, want.numpy()).relative))
     return worst
 
 

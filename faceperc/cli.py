@@ -111,7 +111,7 @@ def predict(
     inputs = [*(images or []), *([str(sample_image())] if sample else [])]
     if not inputs:
         raise UsageError("give an image, or --sample for the bundled one; see 'faceperc predict --help'")
-    names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+    names = _names(tasks)
     predictor = Predictor(
         model, detector=detector, tasks=names, threads=threads, provider=provider, min_score=min_score
     )
@@ -238,8 +238,7 @@ def verify(
                 "with the saved model: --model FOLDER"
             )
         wanted = ReferenceSet.load(stored)
-    names = None if providers is None else [name.strip() for name in providers.split(",") if name.strip()]
-    result = check(path, wanted, names, tolerance)
+    result = check(path, wanted, _names(providers), tolerance)
     if json_file is not None:
         _write_json(json_file, {"model": str(path), **result.to_dict()})
     if json_file != "-":
@@ -275,6 +274,11 @@ def _run_training(command: str, module: str, run: Callable[[ModuleType], T]) -> 
 
 for _name, (_module, _summary) in TRAINING.items():
     _add_training_command(_name, _module, _summary)
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Names that an option gives separated by commas; None where it is not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _write_json(target: str, document: dict[str, Any]) -> None:

@@ -154,9 +154,7 @@ class Faces:
         picture = self.draw()
         try:
             data = _encode(picture, image_format, quality=92)
-        except (
-            Exception
-        ) as error:  # too large, or of a mode that the format lacks: each plugin raises its own
+        except Exception as error:  # too large, or of another mode: each of Pillow's plugins raises its own
             size = f"{picture.width} x {picture.height} pixels"
             raise UsageError(f"{path}: cannot hold the picture, {size} ({error}); save it as .png") from error
         return write_file(path, data)

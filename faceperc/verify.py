@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,29 @@ class ReferenceSet:
 def reference_path(model: str | Path) -> Path:
     """Where the reference set of a model file lies: beside it."""
     return Path(model).with_suffix(".reference.npz")
+
+
+class Deviation(NamedTuple):
+    """How far an array is from a wanted one: see ``Comparison``; all 0 where there is nothing to compare."""
+
+    maximum: float
+    relative: float
+    rms: float
+
+
+def deviation(got: NDArray[Any], wanted: NDArray[Any]) -> Deviation:
+    """How far an array is from a wanted one of its shape; NaN where it is no number."""
+    gap = got.astype(np.float64) - wanted
+    maximum = _largest(gap)
+    return Deviation(maximum, maximum / max(_largest(wanted), 1e-6), _rms(gap) / max(_rms(wanted), 1e-6))
+
+
+def _largest(values: NDArray[Any]) -> float:
+    return float(np.abs(values).max(initial=0))
+
+
+def _rms(values: NDArray[Any]) -> float:
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
 
 
 @dataclass(frozen=True)
@@ -231,12 +254,9 @@ def _difference(
 ) -> Comparison:  # fmt: skip
     if got.shape != wanted.shape:
         raise ModelError(f"{output}: has the shape {got.shape}; the reference set has {wanted.shape}")
-    gap = np.abs(got.astype(np.float64) - wanted)
-    maximum = float(gap.max())
-    relative = maximum / max(float(np.abs(wanted).max()), 1e-6)
-    rms = float(np.sqrt(np.square(gap).mean())) / max(float(np.sqrt(np.square(wanted).mean())), 1e-6)
-    kind, deviation = ("relative", relative) if limits.precision == "fp32" else ("rms", rms)
+    found = deviation(got, wanted)
+    kind = "relative" if limits.precision == "fp32" else "rms"
     limit = f"{limits.precision}, {kind} deviation up to {limits.tolerance:.0e}"
     # not "deviation > tolerance": an answer that is no number fails
-    passed = deviation <= limits.tolerance
-    return Comparison(provider, batch, output, maximum, relative, rms, limit, passed)
+    passed = getattr(found, kind) <= limits.tolerance
+    return Comparison(provider, batch, output, *found, limit, passed)

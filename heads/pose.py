@@ -95,11 +95,9 @@ class Pose(Head):
         with the pitch within 90 degrees, as it is of a prediction."""
         values = np.asarray(label, dtype=np.float64)
         is_matrix = values.shape == (3, 3)
-        angles = angles_of(values) if is_matrix else values
+        matrix = values if is_matrix else matrix_from_angles(*values)
+        angles = angles_of(matrix) if is_matrix or np.isfinite(values).all() else values
         known = np.isfinite(angles)
-        matrix = values if is_matrix else matrix_from_angles(*angles)
-        if known.all():
-            angles = angles_of(matrix)
         sign = np.array([-1.0, 1.0, -1.0]) if view.flip else np.ones(3)
         target = self.empty_target()
         target["angles"] = np.radians(np.where(known, angles, 0.0) * sign).astype(np.float32)

@@ -139,19 +139,22 @@ def test_metadata__damaged(tmp_path: Path, change: dict[str, Any], reason: str) 
     ],
 )
 def test_metadata__damaged_detector(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
-    path = build_detector(tmp_path / "a.onnx", [[0, 0, 1, 1]], [0.5])
-    model = onnx.load(path)
-    model.metadata_props[0].value = json.dumps(detector_metadata() | change)
-    onnx.save(model, path)
+    path = detector_saying(json.dumps(detector_metadata() | change), tmp_path)
     with pytest.raises(ModelError, match=rf"a\.onnx.*{reason}"):
         OnnxModel(path)
 
 
-def test_metadata__nested_without_end(tmp_path: Path) -> None:
-    path = build_detector(tmp_path / "a.onnx", [[0, 0, 1, 1]], [0.5])
+def detector_saying(metadata: str, folder: Path) -> Path:
+    """A detector's file with this text as its metadata."""
+    path = build_detector(folder / "a.onnx", [[0, 0, 1, 1]], [0.5])
     model = onnx.load(path)
-    model.metadata_props[0].value = "[" * 200_000
+    model.metadata_props[0].value = metadata
     onnx.save(model, path)
+    return path
+
+
+def test_metadata__nested_without_end(tmp_path: Path) -> None:
+    path = detector_saying("[" * 200_000, tmp_path)
     with pytest.raises(ModelError, match=r"a\.onnx.*damaged"):
         OnnxModel(path)
 
