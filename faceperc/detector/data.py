@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from faceperc.detector.augment import photometric
 from faceperc.detector.mosaic import Pool, compose, pool_of
-from faceperc.detector.sources import SOURCES, load_photos
+from faceperc.detector.sources import RENDERED, SOURCES, load_photos, load_rendered
 
 VAL_SEED = 20261121
 
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
     Attributes:
         image: (N, S, S, 3) uint8 RGB.
-        targets: N tensors (M, 6), as in `faceperc.detector.loss`.
+        targets: N tensors (M, WIDTH), as in `faceperc.detector.targets`.
     """
 
     image: Tensor
@@ -41,6 +41,7 @@ class MosaicBatches(Dataset[Batch]):
         length: batches per epoch.
         seed: with the index it fixes everything about a batch.
         augment: change exposure, colour and sharpness.
+        turned: share of the photographs that are rotated by any angle.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class MosaicBatches(Dataset[Batch]):
         length: int,
         seed: int | tuple[int, int],
         augment: bool = True,
+        turned: float = 0.0,
     ) -> None:
+        self.turned = turned
         self.pool, self.sizes, self.length = pool, sizes, length
         self.shares = np.array(shares) / np.sum(shares)
         self.batch_size, self.augment = batch_size, augment
@@ -67,7 +70,7 @@ class MosaicBatches(Dataset[Batch]):
         size = int(rng.choice(self.sizes, p=self.shares))
         images, targets = [], []
         for _ in range(max(1, self.batch_size * self.sizes[0] ** 2 // size**2)):
-            canvas = compose(rng, self.pool, size)
+            canvas = compose(rng, self.pool, size, turned=self.turned)
             images.append(photometric(rng, canvas.image) if self.augment else canvas.image)
             targets.append(torch.from_numpy(canvas.target_array()))
         return Batch(torch.from_numpy(np.stack(images)), targets)
@@ -84,6 +87,10 @@ class DetectorData(pl.LightningDataModule):
         batch_size: canvases of the first size per batch.
         epoch_batches: training batches per epoch.
         val_batches: validation batches.
+        labels: folder with a face model's labels of the pack, for points and rotations; see
+            `faceperc.detector.sources`.
+        rendered: folder with `faceperc data render`'s train.parquet and val.parquet, the source "rendered".
+        turned: share of the training photographs that are rotated by any angle.
         workers: processes that compose mosaics; 0 composes them in the training process.
         seed: fixes every canvas.
     """
@@ -97,6 +104,9 @@ class DetectorData(pl.LightningDataModule):
         batch_size: int = 32,
         epoch_batches: int = 500,
         val_batches: int = 12,
+        labels: str | None = None,
+        rendered: str | None = None,
+        turned: float = 0.25,
         workers: int = 1,
         seed: int = 0,
     ) -> None:
@@ -104,6 +114,7 @@ class DetectorData(pl.LightningDataModule):
         self.root, self.sizes, self.shares, self.seed = root, sizes, shares, seed
         self.weights = dict.fromkeys(SOURCES[:-1], 1.0) if weights is None else weights
         self.batch_size, self.epoch_batches, self.val_batches = batch_size, epoch_batches, val_batches
+        self.labels, self.rendered, self.turned = labels, rendered, turned
         self.workers = workers
         self.pools: dict[str, Pool] = {}
 
@@ -111,7 +122,9 @@ class DetectorData(pl.LightningDataModule):
         """Read the encoded photographs into memory (about 130 MB)."""
         for split in ("train", "val") if stage != "validate" else ("val",):
             names = [name for name in SOURCES if name == "scenes" or self.weights.get(name, 0) > 0]
-            photos = [photo for name in names for photo in load_photos(self.root, name, split)]
+            photos = [photo for name in names for photo in load_photos(self.root, name, split, self.labels)]
+            if self.rendered is not None and self.weights.get(RENDERED, 0) > 0:
+                photos += load_rendered(self.rendered, split)
             self.pools[split] = pool_of(photos, self.weights)
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -124,6 +137,7 @@ class DetectorData(pl.LightningDataModule):
             self.batch_size,
             self.epoch_batches,
             (self.seed, epoch),
+            turned=self.turned,
         )
         return self._loader(batches)
 

@@ -1,12 +1,13 @@
-"""A trained detector as one ONNX file: `python -m faceperc.detector.export runs/detector-nano/last.ckpt`.
+"""A trained detector as one ONNX file: `faceperc export-detector runs/detector-nano/last.ckpt --out FILE`.
 
-The file follows docs/contract.md, role `detector`: raw pixels in, boxes and scores of all cells out.
+The file follows docs/contract.md, role `detector`: raw pixels in; boxes, scores, points and rotations out.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -16,30 +17,75 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from faceperc._files import write_file
-from faceperc.detector.model import STRIDES, FaceDetector
+from faceperc.detector.model import MEAN, STD, FaceDetector, unpack
 from faceperc.detector.mosaic import MIN_FACE
 from faceperc.detector.sources import LICENCES
 from faceperc.errors import ModelError
+from faceperc.rotations import matrix_from_6d
 
 OPSET = 18
+STRIDE = 32  # height and width of the input are multiples of it
+MOST = 600  # cells; a face has two or three, so this is enough for 200 faces in one pass
+OUTPUTS = ("boxes", "scores", "heads", "points", "rotations")
+POINT_NAMES = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
 WEIGHTS_LICENCE = (
     "Research use: several of the data sets are for non-commercial research only. The code is Apache-2.0."
 )
 
 
 class Exported(nn.Module):
-    """The graph that a consumer sees: one image, boxes and scores; nothing left to decode."""
+    """The graph that a consumer sees: one image, final values; nothing left to decode."""
 
     def __init__(self, model: FaceDetector) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, H, W, 3) uint8 RGB -> boxes (A, 4) in input pixels, scores (A,) in [0, 1]."""
-        predictions = self.model(image)
-        return predictions.boxes[0], predictions.logits[0].sigmoid()
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(1, H, W, 3) uint8 RGB -> the OUTPUTS of the best MOST cells, as in docs/contract.md."""
+        raw, cells = self._raw(image)
+        face, head = raw[0, :, 0], raw[0, :, 1]
+        # who has a face has a head; to decode all cells would take a third of the time
+        best = torch.maximum(face, head).topk(torch.sym_min(MOST, raw.shape[1]))
+        predictions = unpack(raw[:, best.indices], cells[best.indices])
+        rotations = matrix_from_6d(predictions.rotations[0])
+        scores = predictions.logits[0].sigmoid()
+        return predictions.boxes[0], scores, best.values.sigmoid(), predictions.points[0], rotations
+
+    def _raw(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.raw(image)
+
+
+class ExportedPatches(Exported):
+    """The same of a network that begins with patches, with the normalisation in the weights.
+
+    The image's bytes are only moved, so that an eight-bit graph multiplies them as they are. A convolution of
+    4 x 4 in steps of 4 is a product of the 48 values of each patch. Without padding its weights take in the
+    normalisation exactly.
+    """
+
+    def __init__(self, model: FaceDetector) -> None:
+        super().__init__(model)
+        convolution, norm = model.stem[0][0], model.stem[0][1]  # type: ignore[index]
+        fused = fuse_conv_bn_eval(convolution, norm)
+        assert fused.bias is not None
+        self.first = nn.Conv2d(48, fused.out_channels, 1)
+        weight = fused.weight.detach() / STD
+        with torch.no_grad():
+            assert self.first.bias is not None
+            self.first.weight.copy_(weight.permute(0, 2, 3, 1).reshape(-1, 48, 1, 1))
+            self.first.bias.copy_(fused.bias.detach() - MEAN * weight.sum((1, 2, 3)))
+
+    def _raw(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        batch, height, width, _ = image.shape
+        rows = image.reshape(batch, height // 4, 4, width // 4, 12).transpose(2, 3)
+        patches = rows.reshape(batch, height // 4, width // 4, 48).permute(0, 3, 1, 2)
+        x = torch.relu(self.first(patches.float()))
+        for block in list(self.model.stem)[1:]:
+            x = block(x)
+        return self.model.after_stem(x)
 
 
 def export_detector(
@@ -50,6 +96,7 @@ def export_detector(
     score: float = 0.5,
     iou: float = 0.45,
     max_side: int = 640,
+    images: list[Any] | None = None,
 ) -> Path:
     """Write the ONNX file; an interrupted export leaves no half file.
 
@@ -60,15 +107,28 @@ def export_detector(
         score: recommended smallest score.
         iou: recommended overlap for the non-maximum suppression.
         max_side: larger images are to be shrunk to this longer side, px.
+        images: write eight-bit convolutions, with their ranges from these (H, W, 3) uint8 pictures, whose
+            sides are multiples of 32; None writes float32.
 
     Returns:
         The path.
+
+    Raises:
+        ModelError: for an eight-bit graph of a network that does not begin with patches.
     """
     import onnx
 
-    model = model.eval().float()
-    proto = _graph(model)
+    model = copy.deepcopy(model).eval().float()
+    if images is None:
+        proto = _graph(Exported(model))
+    else:
+        from faceperc.detector.quantise import quantise
+
+        if not model.patches:
+            raise ModelError("only a detector that begins with patches can be quantised; export float32")
+        proto = quantise(_graph(ExportedPatches(model)), images)
     metadata = detector_metadata(model, name=name, score=score, iou=iou, max_side=max_side)
+    metadata["precision"] = "fp32" if images is None else "int8"
     onnx.helper.set_model_props(proto, {"faceperc": json.dumps(metadata)})
     onnx.checker.check_model(proto)
     path = Path(path)
@@ -76,18 +136,17 @@ def export_detector(
     return write_file(path, proto.SerializeToString())
 
 
-def _graph(model: FaceDetector) -> Any:
-    """The trimmed ONNX graph, height and width free in steps of the coarsest stride."""
+def _graph(exported: Exported) -> Any:
+    """The trimmed ONNX graph, height and width free in steps of STRIDE."""
     import onnxslim
 
-    stride = max(STRIDES)
-    height, width = (stride * torch.export.Dim(side, min=1, max=64) for side in ("rows", "columns"))
+    height, width = (STRIDE * torch.export.Dim(side, min=1, max=128) for side in ("rows", "columns"))
     with contextlib.redirect_stdout(io.StringIO()):  # the exporter reports its progress with print
         program = torch.onnx.export(
-            Exported(model).eval(),
-            (torch.zeros(1, 5 * stride, 4 * stride, 3, dtype=torch.uint8),),
+            exported.eval(),
+            (torch.zeros(1, 9 * STRIDE, 7 * STRIDE, 3, dtype=torch.uint8),),
             input_names=["image"],
-            output_names=["boxes", "scores"],
+            output_names=list(OUTPUTS),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -109,13 +168,16 @@ def detector_metadata(
         "name": name,
         "version": getattr(faceperc, "__version__", "0"),
         "input": {"name": "image", "dtype": "uint8", "layout": "NHWC", "color": "RGB", "size": None},
-        "stride": max(STRIDES),
+        "stride": STRIDE,
         "max_side": max_side,
         "min_face": MIN_FACE,
         "nms": {"iou": iou, "score": score},
         "outputs": {
             "boxes": {"shape": ["A", 4], "unit": "px", "format": "x0, y0, x1, y1"},
             "scores": {"shape": ["A"], "range": [0, 1]},
+            "heads": {"shape": ["A"], "range": [0, 1]},
+            "points": {"shape": ["A", 5, 2], "unit": "px", "labels": list(POINT_NAMES)},
+            "rotations": {"shape": ["A", 3, 3]},
         },
         "weights_sha256": weights_sha256(model),
         "training": {
@@ -159,7 +221,15 @@ def main(args: list[str]) -> None:
     parser.add_argument("--score", type=float, default=0.5, help="recommended smallest score")
     parser.add_argument("--iou", type=float, default=0.45, help="recommended overlap of the suppression")
     parser.add_argument("--max-side", type=int, default=640, help="longer side to shrink images to, px")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the convolutions")
+    parser.add_argument("--data", default=None, help="int8: folder of the data pack; else FACEPERC_DATA")
+    parser.add_argument("--calibration", type=int, default=64, help="int8: number of pictures for the ranges")
     options = parser.parse_args(args)
+    images = None
+    if options.precision == "int8":
+        from faceperc.detector.quantise import calibration_images
+
+        images = calibration_images(options.data, options.calibration)
     path = export_detector(
         load_checkpoint(options.checkpoint),
         options.out,
@@ -167,6 +237,7 @@ def main(args: list[str]) -> None:
         score=options.score,
         iou=options.iou,
         max_side=options.max_side,
+        images=images,
     )
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
 

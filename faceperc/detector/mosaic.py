@@ -9,7 +9,7 @@ has its centre at the origin, here and in OpenCV's affine warp.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,17 +17,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceperc.detector.loss import FACE, IGNORE
-from faceperc.detector.sources import Photo
+from faceperc.detector.sources import RENDERED, Photo
+from faceperc.detector.targets import (
+    BOX,
+    HEAD,
+    IGNORE,
+    WEIGHT,
+    moved_head,
+    moved_region,
+    region_row,
+    target_array,
+)
 from faceperc.errors import DataError
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
 Rng = np.random.Generator
+Angle = Callable[[], float]  # degrees, another one at each call
 Clip = tuple[int, int, int, int]  # x0, y0, x1, y1: pixels x0 ... x1 - 1
 
-MIN_FACE = 14.0  # a face with a shorter longer side is ignored, px
-MIN_VISIBLE = 0.5  # so is a face of which less than this part of its box can be seen
+MIN_FACE = 10.0  # a head with a shorter longer side is ignored, px
+MIN_VISIBLE = 0.5  # so is a head of which less than this part of its box can be seen
 
 
 @dataclass
@@ -36,7 +46,7 @@ class Canvas:
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        targets: rows of (6,), as in `faceperc.detector.loss`, in canvas pixels.
+        targets: rows (WIDTH,) of `faceperc.detector.targets`, in canvas pixels.
     """
 
     image: Image
@@ -48,8 +58,8 @@ class Canvas:
         return self.image.shape[0]
 
     def target_array(self) -> NDArray[np.float32]:
-        """(M, 6) float32 targets."""
-        return np.array(self.targets, dtype=np.float32).reshape(-1, 6)
+        """(M, WIDTH) float32 targets."""
+        return target_array(self.targets)
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Pool:
     """Where canvases come from.
 
     Attributes:
-        photos: photographs by source, with faces or (figaro1k) with the back of a head.
+        photos: photographs by source, with faces or with the back of a head.
         scenes: backgrounds and negatives, a few with faces.
         weights: how often each source of photographs is taken, in proportion.
     """
@@ -78,7 +88,7 @@ class Pool:
         return self.scenes[rng.integers(len(self.scenes))]
 
 
-def compose(rng: Rng, pool: Pool, size: int, max_angle: float = 25.0) -> Canvas:
+def compose(rng: Rng, pool: Pool, size: int, max_angle: float = 25.0, turned: float = 0.0) -> Canvas:
     """A random canvas without colour augmentation: the same generator state gives the same canvas.
 
     Args:
@@ -86,49 +96,56 @@ def compose(rng: Rng, pool: Pool, size: int, max_angle: float = 25.0) -> Canvas:
         pool: photographs and scenes.
         size: side of the canvas in pixels.
         max_angle: photographs are rotated by up to this many degrees (one in ten by up to twice as many).
+        turned: share of the photographs that are rotated by any angle instead.
     """
+
+    def angle() -> float:
+        if turned and rng.random() < turned:
+            return float(rng.uniform(-180, 180))
+        return float(rng.uniform(-max_angle, max_angle) * (2.0 if rng.random() < 0.1 else 1.0))
+
     layout = rng.choice(4, p=[0.38, 0.28, 0.14, 0.20])
     if layout == 0:
-        return _portrait(rng, pool, size, max_angle)
+        return _portrait(rng, pool, size, angle)
     if layout == 1:
-        return _crowd(rng, pool, size, max_angle)
+        return _crowd(rng, pool, size, angle)
     if layout == 2:
-        return _grid(rng, pool, size, max_angle)
+        return _grid(rng, pool, size, angle)
     return _background(rng, pool, size, plain=0.0)
 
 
-def _portrait(rng: Rng, pool: Pool, size: int, max_angle: float) -> Canvas:
+def _portrait(rng: Rng, pool: Pool, size: int, angle: Angle) -> Canvas:
     photo = pool.photo(rng)
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 and photo.source != RENDERED:
         return _cover(rng, Canvas(_plain(rng, size), []), photo, _log_uniform(rng, 1.0, 1.6))
     canvas = _background(rng, pool, size, plain=0.5)
     side = size * _log_uniform(rng, 0.10, 1.15)
     reach = max(0.0, (size - side) / 2) + 0.12 * side  # the face may stick out a little
     centre = size / 2 + rng.uniform(-1, 1, 2) * reach
-    matrix = place(photo, side, centre, _angle(rng, max_angle), bool(rng.random() < 0.5))
+    matrix = place(photo, side, centre, angle(), bool(rng.random() < 0.5))
     paste(canvas, photo, matrix, (0, 0, size, size))
     return canvas
 
 
-def _crowd(rng: Rng, pool: Pool, size: int, max_angle: float) -> Canvas:
+def _crowd(rng: Rng, pool: Pool, size: int, angle: Angle) -> Canvas:
     canvas = _background(rng, pool, size, plain=0.1)
     taken: list[Clip] = []
     biggest = min(0.35 * size, 110.0) * rng.uniform(0.4, 1.0)
     for _ in range(rng.integers(2, 12)):
         photo = pool.photo(rng)
-        side = _log_uniform(rng, 12.0, biggest)
-        half = 0.5 * side * rng.uniform(1.15, 2.2)
+        side = _log_uniform(rng, MIN_FACE, biggest)
+        half = 0.5 * side * (3.0 if photo.source == RENDERED else rng.uniform(1.15, 2.2))
         centre = rng.uniform(0.3 * side, size - 0.3 * side, 2)
         clip = _clip_around(centre, half, size)
         if any(_overlap(clip, other) for other in taken):
             continue
         taken.append(clip)
-        matrix = place(photo, side, centre, _angle(rng, max_angle), bool(rng.random() < 0.5))
+        matrix = place(photo, side, centre, angle(), bool(rng.random() < 0.5))
         paste(canvas, photo, matrix, clip, feather=bool(rng.random() < 0.5))
     return canvas
 
 
-def _grid(rng: Rng, pool: Pool, size: int, max_angle: float) -> Canvas:
+def _grid(rng: Rng, pool: Pool, size: int, angle: Angle) -> Canvas:
     canvas = Canvas(_plain(rng, size), [])
     count = int(rng.integers(2, 5))
     edges = np.linspace(0, size, count + 1).round().astype(int).tolist()
@@ -137,7 +154,7 @@ def _grid(rng: Rng, pool: Pool, size: int, max_angle: float) -> Canvas:
             tile = (x1 - x0) * rng.uniform(0.35, 0.95)
             centre = np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-0.08, 0.08, 2) * (x1 - x0)
             photo = pool.scene(rng) if rng.random() < 0.25 else pool.photo(rng)
-            matrix = place(photo, tile, centre, _angle(rng, max_angle), bool(rng.random() < 0.5))
+            matrix = place(photo, tile, centre, angle(), bool(rng.random() < 0.5))
             paste(canvas, photo, matrix, (x0, y0, x1, y1))
     return canvas
 
@@ -167,14 +184,14 @@ def _cover(rng: Rng, canvas: Canvas, photo: Photo, zoom: float) -> Canvas:
 
 
 def place(photo: Photo, side: float, centre: Array, angle: float, mirror: bool) -> Array:
-    """(2, 3) affine that puts a photograph's first face at ``centre`` with ``side`` as its longer side, px.
+    """(2, 3) affine that puts a photograph's first head at ``centre`` with ``side`` as its longer side, px.
 
-    Without a face, half the picture stands for it. The angle is clockwise, degrees.
+    Without a head, half the picture stands for it. The angle is clockwise, degrees.
     """
     width, height = photo.size
     middle, extent = np.array([width - 1, height - 1]) / 2, 0.5 * max(width, height)
-    if len(photo.faces):
-        box = photo.faces[0]
+    if len(photo.heads):
+        box = photo.heads[0]
         middle, extent = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
     return _affine(middle, side / extent, np.asarray(centre, dtype=np.float64), angle, mirror)
 
@@ -182,7 +199,8 @@ def place(photo: Photo, side: float, centre: Array, angle: float, mirror: bool) 
 def paste(canvas: Canvas, photo: Photo, matrix: Array, clip: Clip, feather: bool = False) -> None:
     """Draw a photograph into a part of the canvas and move its targets along.
 
-    Faces that were there and are now covered by more than half are turned into ignored regions.
+    Heads that were there and are now covered by more than half are turned into ignored regions. Rendered
+    heads have an alpha channel and cover only what it shows.
 
     Args:
         canvas: is changed.
@@ -194,59 +212,74 @@ def paste(canvas: Canvas, photo: Photo, matrix: Array, clip: Clip, feather: bool
     x0, y0, x1, y1 = clip
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
-    image, local = _shrunk(decode(photo), matrix)
+    image, alpha = _decoded(photo)
+    small, local = _shrunk(image, matrix)
     local = local - np.array([[0, 0, x0], [0, 0, y0]])
     shape = (x1 - x0, y1 - y0)
-    patch = cv2.warpAffine(image, local, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpAffine(np.ones(image.shape[:2], np.uint8), local, shape, flags=cv2.INTER_NEAREST)
+    patch = cv2.warpAffine(small, local, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     region = canvas.image[y0:y1, x0:x1]
-    if feather:
-        opacity = (mask * _ellipse(shape))[..., None]
+    if alpha is None:
+        mask = cv2.warpAffine(np.ones(small.shape[:2], np.uint8), local, shape, flags=cv2.INTER_NEAREST)
+        visible = _visible_part(matrix, (-0.5, -0.5, photo.size[0] - 0.5, photo.size[1] - 0.5), clip)
+    else:
+        mask = cv2.warpAffine(_shrunk(alpha, matrix)[0], local, shape, flags=cv2.INTER_LINEAR)
+        left, top, width, height = cv2.boundingRect((alpha > 127).astype(np.uint8))
+        visible = _visible_part(matrix, (left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5), clip)
+    if alpha is not None or feather:
+        opacity = (mask / np.float32(255) if alpha is not None else mask * _ellipse(shape))[..., None]
         region[:] = (region + (patch.astype(np.float32) - region) * opacity + 0.5).astype(np.uint8)
     else:
         cv2.copyTo(patch, mask, region)
-    visible = _visible_part(matrix, photo.size, clip)
     canvas.targets = [row for old in canvas.targets if (row := _hide(old, visible)) is not None]
     canvas.targets += move_targets(photo.targets, matrix, visible)
 
 
 def move_targets(targets: NDArray[np.float32], matrix: Array, visible: Array) -> list[Array]:
-    """Targets of a photograph in canvas pixels; tiny and mostly hidden faces become ignored regions.
-
-    A rotated face is taken as the ellipse in its box: the box of the turned ellipse stays tight, where the
-    box of the turned corners would grow.
+    """Targets of a photograph in canvas pixels; tiny and mostly hidden heads become ignored regions.
 
     Args:
-        targets: (M, 6) in the photograph's pixels.
+        targets: (M, WIDTH) in the photograph's pixels.
         matrix: (2, 3) affine from the photograph's pixels to the canvas'.
         visible: (4,) part of the canvas in which the photograph can be seen.
     """
     moved = []
     for row in targets.astype(np.float64):
-        centre = matrix[:, :2] @ (row[:2] + row[2:4]) / 2 + matrix[:, 2]
-        half = (row[2:4] - row[:2]) / 2
-        face = row[4] == FACE
-        reach = np.sqrt((matrix[:, :2] ** 2) @ half**2) if face else np.abs(matrix[:, :2]) @ half
-        box = np.concatenate([centre - reach, centre + reach])
+        head = row[WEIGHT] == HEAD
+        new = moved_head(row, matrix) if head else moved_region(row, matrix)
+        box = new[BOX]
         inside = np.concatenate([np.maximum(box[:2], visible[:2]), np.minimum(box[2:], visible[2:])])
         if (inside[2:] <= inside[:2]).any():
             continue
         seen = (inside[2:] - inside[:2]).prod() / max(1e-6, (box[2:] - box[:2]).prod())
-        if not face:
-            moved.append(np.array([*inside, *row[4:]]))
+        if not head:
+            new[BOX] = inside
+            moved.append(new)
         elif seen < MIN_VISIBLE or (box[2:] - box[:2]).max() < MIN_FACE:
-            moved.append(np.array([*inside, *IGNORE]))
+            moved.append(region_row(inside, IGNORE))
         else:
-            moved.append(np.array([*box, *row[4:]]))
+            moved.append(new)
     return moved
 
 
 def decode(photo: Photo) -> Image:
-    """(H, W, 3) uint8 RGB."""
-    image = cv2.imdecode(np.frombuffer(photo.data, np.uint8), cv2.IMREAD_COLOR)
+    """(H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: if the image cannot be decoded.
+    """
+    return _decoded(photo)[0]
+
+
+def _decoded(photo: Photo) -> tuple[Image, Image | None]:
+    """(H, W, 3) uint8 RGB, and (H, W) uint8 alpha where the picture has one."""
+    data = photo.data if isinstance(photo.data, bytes) else photo.data.read_bytes()
+    flags = cv2.IMREAD_UNCHANGED if photo.source == RENDERED else cv2.IMREAD_COLOR
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
-        raise DataError(f"an image of {photo.source} cannot be decoded; the file is damaged")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        where = photo.source if isinstance(photo.data, bytes) else photo.data
+        raise DataError(f"{where}: an image cannot be decoded; the file is damaged")
+    alpha = np.ascontiguousarray(image[..., 3], dtype=np.uint8) if image.shape[2] == 4 else None
+    return np.asarray(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB), np.uint8), alpha
 
 
 def _hide(row: Array, cover: Array) -> Array | None:
@@ -255,12 +288,13 @@ def _hide(row: Array, cover: Array) -> Array | None:
     hidden = size.clip(min=0).prod() / max(1e-6, (row[2:4] - row[:2]).prod())
     if hidden > 0.9:
         return None
-    return np.array([*row[:4], *IGNORE]) if row[4] == FACE and hidden > 1 - MIN_VISIBLE else row
+    return region_row(row[BOX], IGNORE) if row[WEIGHT] == HEAD and hidden > 1 - MIN_VISIBLE else row
 
 
-def _visible_part(matrix: Array, size: tuple[int, int], clip: Clip) -> Array:
-    right, bottom = size[0] - 0.5, size[1] - 0.5
-    corners = np.array([[-0.5, -0.5], [right, -0.5], [-0.5, bottom], [right, bottom]])
+def _visible_part(matrix: Array, rectangle: tuple[float, float, float, float], clip: Clip) -> Array:
+    """The part of the canvas in which a rectangle of the photograph can be seen, as a box."""
+    left, top, right, bottom = rectangle
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
     moved = corners @ matrix[:, :2].T + matrix[:, 2]
     low, high = np.array(clip[:2]) - 0.5, np.array(clip[2:]) - 0.5
     return np.concatenate([np.maximum(moved.min(0), low), np.minimum(moved.max(0), high)])
@@ -305,10 +339,6 @@ def _plain(rng: Rng, size: int) -> Image:
     grey = rng.integers(0, 256) if rng.random() < 0.6 else rng.choice([0, 255])
     colour = np.clip(grey + rng.integers(-30, 31, 3) * (rng.random() < 0.5), 0, 255)
     return np.full((size, size, 3), colour, np.uint8)
-
-
-def _angle(rng: Rng, limit: float) -> float:
-    return float(rng.uniform(-limit, limit) * (2.0 if rng.random() < 0.1 else 1.0))
 
 
 def _log_uniform(rng: Rng, low: float, high: float) -> float:

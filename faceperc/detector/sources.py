@@ -1,7 +1,10 @@
 """Photographs with face boxes from the parquet pack (its layout: the pack's README).
 
 Box convention: the bounding box of the 68 landmarks, its top moved up by 25 % of its height. Where a source
-has no landmarks, YuNet's box (Wu et al., MIR 2023) serves as a pseudo-label after ``box_from_yunet``.
+has no landmarks, YuNet's box (Wu et al., MIR 2023) serves as a pseudo-label after ``box_from_yunet``. Points
+and rotations are a face model's (`faceperc data label ... --teacher faceperc-nano --tasks landmarks,pose`),
+but for the points of sources with landmarks. Heads from behind: photographs of hair, with a rough box from
+the hair mask, and rendered heads (`faceperc data render`) with exact labels.
 """
 
 from __future__ import annotations
@@ -18,16 +21,36 @@ from PIL import Image
 
 from faceperc.crop import box_from_landmarks
 from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
-from faceperc.data.rows import read_rows
+from faceperc.data.prepared import unpack_label
+from faceperc.data.rows import decode_image, digest, read_rows
 from faceperc.data.source import data_folder
-from faceperc.detector.loss import DOUBT, FACE, IGNORE
+from faceperc.data.teachers.format import labels_path, read_labels
+from faceperc.detector.hair import head_box_from_hair
+from faceperc.detector.metrics import iou_matrix
+from faceperc.detector.targets import (
+    BOX,
+    DOUBT,
+    HEAD,
+    IGNORE,
+    POINTS,
+    ROTATION,
+    SEEN,
+    WEIGHT,
+    faces_of,
+    head_row,
+    region_row,
+    target_array,
+)
 from faceperc.errors import DataError
+from faceperc.rotations import matrix_from_angles
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 
 FACE_SOURCES = ("w300", "ytf68", "celebahq1k", "utkface", "muxspace", "fasseg")
 SOURCES = (*FACE_SOURCES, "figaro1k", "scenes")
+RENDERED = "rendered"
+TEACHER = "faceperc-nano"
 LICENCES = {
     "w300": "research (iBUG annotations; photographs from the web)",
     "ytf68": "MIT (repository); frames of YouTube Faces, no terms stated",
@@ -37,9 +60,11 @@ LICENCES = {
     "fasseg": "none stated; citation asked for",
     "figaro1k": "none stated",
     "scenes": "ImageNet sample images; research",
+    RENDERED: "MIT (rendered from the ICT Face Model Light)",
 }
 
 _COLUMNS = {"image", "width", "height", "landmarks", "det_box", "det_score", "det_nme", "boxes", "scores"}
+_COLUMNS |= {"hair_mask", "rotation", "points5", "face_box"}
 YUNET_SURE = 0.85  # above this score nearly all proposals in scenes without animals were faces (looked at)
 FIRST_NON_ANIMAL = "n02500000"  # ImageNet ids below are animals, but for one fish held by an angler
 # Scenes (one per ImageNet id) without a face where YuNet proposes one, looked at: hard negatives.
@@ -50,6 +75,10 @@ n04141975 n04192698 n06874185 n07614500 n07693725
 """
 NO_FACE = frozenset(_NO_FACE_IDS.split())
 BACK_OF_HEAD = (0.7, 1.0)  # figaro1k without a YuNet box: mostly hair from behind, a few profiles
+SAME_FACE = 0.3  # a teacher's label is a face's if their boxes overlap by this
+SURE_POINTS = 0.5  # least confidence of a teacher's landmarks: an expected error of 5 % of the face's size
+# Direction of the nose against the camera's (1 looks into it): the face is seen, or not, or it is hard to say
+FRONT, BACK = 0.0, -0.35
 
 
 @dataclass(frozen=True)
@@ -58,37 +87,93 @@ class Photo:
 
     Attributes:
         source: name of the source.
-        data: the encoded image file.
+        data: the encoded image file, or its path.
         size: width, height in pixels.
-        targets: (M, 6) float32 rows as in `faceperc.detector.loss`: faces, and regions with their weights.
+        targets: (M, WIDTH) float32 rows of `faceperc.detector.targets`.
     """
 
     source: str
-    data: bytes
+    data: bytes | Path
     size: tuple[int, int]
     targets: NDArray[np.float32]
 
     @property
+    def heads(self) -> Array:
+        """(K, 4) boxes x0, y0, x1, y1 of the heads in pixels, from whichever side they are seen."""
+        return self.targets[self.targets[:, WEIGHT] == HEAD, BOX].astype(np.float64)
+
+    @property
     def faces(self) -> Array:
-        """(K, 4) face boxes x0, y0, x1, y1 in pixels."""
-        return self.targets[self.targets[:, 4] == FACE, :4].astype(np.float64)
+        """(K, 4) boxes of the heads whose face can be seen."""
+        return faces_of(self.targets)
 
 
-def load_photos(root: str | Path | None, source: str, split: str) -> list[Photo]:
+def load_photos(
+    root: str | Path | None, source: str, split: str, labels: str | Path | None = None
+) -> list[Photo]:
     """All photographs of one source and split, still encoded.
 
     Args:
         root: folder of the pack; None takes the environment variable FACEPERC_DATA.
         source: one of SOURCES.
         split: "train" or "val".
+        labels: folder with the labels of TEACHER, for points and rotations; None leaves these unknown.
 
     Raises:
-        DataError: if the file is missing or is not the pack's.
+        DataError: if a file is missing or is not the pack's.
     """
     path = data_folder(root) / source / f"{split}.parquet"
     if not path.is_file():
         raise DataError(f"{path} is missing: the detector needs this file of the face data pack")
-    return [photo for row in read_rows(path, _COLUMNS) if (photo := _photo(source, row)) is not None]
+    photos = [photo for row in read_rows(path, _COLUMNS) if (photo := _photo(source, row)) is not None]
+    if labels is not None and source != "scenes":
+        _add_teacher(photos, labels_path(labels, source, split, TEACHER))
+    return photos
+
+
+def load_rendered(folder: str | Path, split: str) -> list[Photo]:
+    """The heads that `faceperc data render` wrote to `<folder>/<split>.parquet`.
+
+    Raises:
+        DataError: if the file is missing or is none of these.
+    """
+    path = Path(folder) / f"{split}.parquet"
+    return [photo for row in read_rows(path, _COLUMNS) if (photo := _photo(RENDERED, row)) is not None]
+
+
+def _add_teacher(photos: list[Photo], path: Path) -> None:
+    """Write a teacher's points and rotations into the rows of the faces whose boxes they fit."""
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing: label the pack first, 'faceperc data label configs/data/pack.yaml "
+            f"--teacher {TEACHER} --tasks landmarks,pose --out FOLDER', or leave out data.labels"
+        )
+    by_photo: dict[str, list[Any]] = {}
+    for label in read_labels(path)[1]:
+        by_photo.setdefault(label.sha256, []).append(label)
+    for photo in photos:
+        assert isinstance(photo.data, bytes)
+        for label in by_photo.get(digest(photo.data), []):
+            _add_label(photo.targets, label)
+
+
+def _add_label(targets: NDArray[np.float32], label: Any) -> None:
+    heads = np.flatnonzero((targets[:, WEIGHT] == HEAD) & (targets[:, SEEN] == 1))
+    overlap = iou_matrix(targets[heads, BOX].astype(np.float64), np.array([label.box]))
+    if not len(heads) or overlap.max() < SAME_FACE:
+        return
+    row = targets[heads[overlap[:, 0].argmax()]]
+    values = unpack_label(label.label)
+    if label.task == "pose":
+        row[ROTATION] = matrix_from_angles(*values).ravel()
+    elif label.task == "landmarks" and label.confidence >= SURE_POINTS and np.isnan(row[POINTS]).any():
+        row[POINTS] = five_points(values).ravel()
+
+
+def five_points(landmarks: Array) -> Array:
+    """(68, 2) iBUG landmarks -> (5, 2): centres of the right and left eye, nose tip, corners of the mouth."""
+    eyes = [landmarks[36:42].mean(0), landmarks[42:48].mean(0)]
+    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
 
 
 def _photo(source: str, row: Row) -> Photo | None:
@@ -101,43 +186,45 @@ def _photo(source: str, row: Row) -> Photo | None:
     return None if targets is None else Photo(source, data, size, targets)
 
 
-def _rows_of(boxes: Array, kind: tuple[float, float]) -> list[list[float]]:
-    return [[*box, *kind] for box in np.asarray(boxes, dtype=np.float64).reshape(-1, 4).tolist()]
+def _whole(row: Row, kind: tuple[float, float]) -> Array:
+    return region_row([-0.5, -0.5, row["width"] - 0.5, row["height"] - 0.5], kind)
 
 
-def _targets(faces: Array, regions: list[list[float]]) -> NDArray[np.float32]:
-    rows = _rows_of(faces, (FACE, 1.0)) + regions
-    return np.array(rows, dtype=np.float32).reshape(-1, 6)
-
-
-def _whole(row: Row, kind: tuple[float, float]) -> list[list[float]]:
-    return [[-0.5, -0.5, row["width"] - 0.5, row["height"] - 0.5, *kind]]
+def _landmarks(points: Array, row: Row) -> NDArray[np.float32]:
+    face = head_row(box_from_landmarks(points), points=five_points(points))
+    return target_array([face, _whole(row, DOUBT)])  # neighbours are unlabelled
 
 
 def _w300(row: Row) -> NDArray[np.float32]:
-    points = np.asarray(row["landmarks"]).reshape(68, 2)
-    return _targets(box_from_landmarks(points), _whole(row, DOUBT))  # neighbours are unlabelled
+    return _landmarks(np.asarray(row["landmarks"]).reshape(68, 2), row)
 
 
 def _ytf68(row: Row) -> NDArray[np.float32] | None:
     if row["det_nme"] is not None and row["det_nme"] > 0.15:
         return None  # the landmarks are off, or they are another face's
-    points = corrected_ytf_landmarks(row["landmarks"])
-    return _targets(box_from_landmarks(points), _whole(row, DOUBT))
+    return _landmarks(corrected_ytf_landmarks(row["landmarks"]), row)
 
 
 def _yunet(row: Row) -> NDArray[np.float32] | None:
     if row["det_box"] is None:
         return None
-    return _targets(box_from_yunet(row["det_box"]), [])  # portraits of one person
+    return target_array([head_row(box_from_yunet(row["det_box"]))])  # portraits of one person
 
 
 def _figaro(row: Row) -> NDArray[np.float32] | None:
     if row["det_box"] is None:
-        return _targets(np.empty((0, 4)), _whole(row, BACK_OF_HEAD))
+        return _hair(row)
     if row["det_score"] < YUNET_SURE:
         return None  # unsure boxes are often on hair
-    return _targets(box_from_yunet(row["det_box"]), _whole(row, DOUBT))
+    return target_array([head_row(box_from_yunet(row["det_box"])), _whole(row, DOUBT)])
+
+
+def _hair(row: Row) -> NDArray[np.float32]:
+    """A head from behind: no face, and where the head is only roughly known."""
+    whole = _whole(row, BACK_OF_HEAD)
+    mask = decode_image(row["hair_mask"]["bytes"], "figaro1k")[..., 0] > 0
+    box = head_box_from_hair(mask)
+    return target_array([whole] if box is None else [head_row(box, seen=0.0, trust=0.0), whole])
 
 
 def _scene(row: Row) -> NDArray[np.float32]:
@@ -146,10 +233,19 @@ def _scene(row: Row) -> NDArray[np.float32]:
     sure = np.asarray(row["scores"], dtype=np.float64) > YUNET_SURE
     name = Path(row["image"]["path"]).name.split("_")[0]
     if name in NO_FACE:
-        return _targets(np.empty((0, 4)), [])
+        return target_array([])
     if name < FIRST_NON_ANIMAL:
-        return _targets(np.empty((0, 4)), _rows_of(boxes[sure], IGNORE))
-    return _targets(boxes[sure], _rows_of(boxes[~sure], IGNORE))
+        return target_array([region_row(box, IGNORE) for box in boxes[sure]])
+    faces = [head_row(box) for box in boxes[sure]]
+    return target_array(faces + [region_row(box, IGNORE) for box in boxes[~sure]])
+
+
+def _rendered(row: Row) -> NDArray[np.float32]:
+    rotation = np.asarray(row["rotation"], dtype=np.float64).reshape(3, 3)
+    towards = rotation[2, 2]
+    seen = 1.0 if towards >= FRONT else 0.0 if towards < BACK else np.nan
+    points = np.asarray(row["points5"], dtype=np.float64).reshape(5, 2) if seen == 1 else None
+    return target_array([head_row(row["face_box"], seen=seen, points=points, rotation=rotation)])
 
 
 def _size_of(data: bytes) -> tuple[int, int]:
@@ -165,6 +261,7 @@ _READERS: dict[str, Callable[[Row], NDArray[np.float32] | None]] = {
     "fasseg": _yunet,
     "figaro1k": _figaro,
     "scenes": _scene,
+    RENDERED: _rendered,
 }
 
 

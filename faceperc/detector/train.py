@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.ops import nms  # type: ignore[import-untyped]
+from torchvision.ops import box_iou, nms  # type: ignore[import-untyped]
 
 from faceperc.config import find_config
 from faceperc.detector.data import Batch, DetectorData
 from faceperc.detector.loss import detection_loss
 from faceperc.detector.metrics import Matches, average_precision, false_positives, judge, recall, score_at
 from faceperc.detector.model import FaceDetector, Predictions
+from faceperc.detector.targets import HEAD, POINTS, ROTATION, SEEN, WEIGHT
+from faceperc.errors import ModelError
+from faceperc.rotations import geodesic_degrees, matrix_from_6d
 
 
 class DetectorModule(pl.LightningModule):
@@ -27,6 +32,8 @@ class DetectorModule(pl.LightningModule):
         widths: see `FaceDetector`.
         depths: see `FaceDetector`.
         neck: see `FaceDetector`.
+        patches: see `FaceDetector`.
+        start_from: a checkpoint whose weights to begin with, where names and shapes agree.
         lr: highest learning rate of AdamW.
         weight_decay: of AdamW, for weights of two and more dimensions.
         warmup: steps of linear warm-up.
@@ -36,9 +43,11 @@ class DetectorModule(pl.LightningModule):
 
     def __init__(
         self,
-        widths: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128),
-        depths: tuple[int, int, int, int] = (1, 2, 3, 3),
-        neck: int = 64,
+        widths: tuple[int, int, int, int] = (32, 48, 64, 96),
+        depths: tuple[int, int, int, int] = (0, 2, 2, 3),
+        neck: int = 32,
+        patches: bool = True,
+        start_from: str | None = None,
         lr: float = 3e-3,
         weight_decay: float = 0.02,
         warmup: int = 300,
@@ -46,10 +55,19 @@ class DetectorModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.model = FaceDetector(tuple(widths), tuple(depths), neck)  # type: ignore[arg-type]
+        self.model = FaceDetector(tuple(widths), tuple(depths), neck, patches)  # type: ignore[arg-type]
+        self.start_from = start_from
         self.model.to(memory_format=torch.channels_last)
         self.lr, self.weight_decay, self.warmup, self.cooldown = lr, weight_decay, warmup, cooldown
         self.matches: list[Matches] = []
+        self.gaps: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        """Take the weights to begin with; a resumed run overwrites them."""
+        if self.start_from is not None:
+            rank_zero_info(
+                f"{start_from(self, self.start_from)} of {len(self.state_dict())} arrays taken over"
+            )
 
     def forward(self, image: Tensor) -> Predictions:
         """(N, H, W, 3) uint8 -> predictions, see `FaceDetector.forward`."""
@@ -70,13 +88,19 @@ class DetectorModule(pl.LightningModule):
         for i, target in enumerate(batch.targets):
             boxes, scores = select(predictions.boxes[i], predictions.logits[i].sigmoid())
             self.matches.append(judge(_numpy(boxes), _numpy(scores), _numpy(target))[0])
+            self.gaps.append(gaps_of(predictions, i, target))
 
     def on_validation_epoch_end(self) -> None:
         """Log AP at IoU 0.5, and recall where there is one false positive in ten images."""
         matches = Matches.join(self.matches)
         self.matches.clear()
         score = score_at(matches, 0.1)
+        gaps = torch.cat(self.gaps)
+        self.gaps.clear()
         values = {
+            "val/points": float(gaps[:, 0].nanmean()),
+            "val/degrees": float(gaps[:, 1].nanmedian()),
+            "val/back": float(gaps[gaps[:, 2] == 0, 3].mean()),
             "val/ap50": average_precision(matches),
             "val/recall": recall(matches, score),
             "val/recall48": recall(matches, score, (48.0, float("inf"))),
@@ -99,6 +123,46 @@ class DetectorModule(pl.LightningModule):
         total = int(self.trainer.estimated_stepping_batches)
         rest = (total - step) / max(1.0, self.cooldown * total)
         return max(0.0, min(1.0, (step + 1) / self.warmup, rest))
+
+
+def start_from(module: pl.LightningModule, path: str) -> int:
+    """Copy the arrays of a checkpoint whose names and shapes agree.
+
+    Returns:
+        How many were copied.
+
+    Raises:
+        ModelError: if the file is missing or no checkpoint, or nothing agrees.
+    """
+    try:
+        given = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except (OSError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
+    own = module.state_dict()
+    same = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not same:
+        raise ModelError(f"{path}: no array has the name and the shape of one of this network's")
+    module.load_state_dict(same, strict=False)
+    return len(same)
+
+
+def gaps_of(predictions: Predictions, index: int, target: Tensor) -> Tensor:
+    """What the cell of the best overlap says about each head of one image.
+
+    Returns:
+        (H, 4): mean distance of the five points over the box's side; degrees between the rotations; whether
+        the face can be seen; and the score of a face. NaN where the label is unknown.
+    """
+    heads = target[target[:, WEIGHT] == HEAD]
+    if not len(heads):
+        return target.new_zeros(0, 4)
+    best = box_iou(heads[:, :4], predictions.boxes[index]).argmax(1)
+    side = (heads[:, 2:4] - heads[:, :2]).amax(1)
+    wanted = heads[:, POINTS].unflatten(1, (5, 2))
+    distance = (predictions.points[index, best] - wanted).square().sum(-1).sqrt().mean(1) / side
+    rotations = matrix_from_6d(predictions.rotations[index, best])
+    degrees = geodesic_degrees(rotations, heads[:, ROTATION].unflatten(1, (3, 3)))
+    return torch.stack([distance, degrees, heads[:, SEEN], predictions.logits[index, best].sigmoid()], 1)
 
 
 def select(
