@@ -22,6 +22,14 @@ def box_from_yunet(boxes: ArrayLike) -> Array:
     return array + _YUNET_TO_BOX * np.concatenate([size, size], axis=-1)
 
 
+def yunet_from_box(boxes: ArrayLike) -> Array:
+    """(..., 4) boxes from hairline to chin -> (..., 4) boxes of YuNet: undoes ``box_from_yunet``."""
+    array = np.asarray(boxes, dtype=np.float64)
+    start, end = _YUNET_TO_BOX[:2], _YUNET_TO_BOX[2:]
+    size = (array[..., 2:] - array[..., :2]) / (1 + end - start)
+    return array - _YUNET_TO_BOX * np.concatenate([size, size], axis=-1)
+
+
 def corrected_ytf_landmarks(points: ArrayLike) -> Array:
     """(68, 2) points of ytf68 without their systematic shift (see the pack's README)."""
     array = np.asarray(points, dtype=np.float64).reshape(68, 2)

@@ -40,9 +40,20 @@ class AFLW2000(FolderSource):
 
     def load(self, item: Item, image: NDArray[np.uint8]) -> Sample | None:
         """See FolderSource.load."""
+        labels = self.labels(item)
+        return None if labels is None else Sample(image, box_from_landmarks(labels[0]), {"pose": labels[1]})
+
+    def labels(self, item: Item) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """(68, 2) points in image pixels, and (3,) yaw, pitch, roll in degrees; None beyond 99 degrees.
+
+        Args:
+            item: one of ``items``.
+
+        Raises:
+            DataError: if its .mat file is missing or damaged.
+        """
         content = read_mat(item.image.with_suffix(".mat"), Pose_Para=(1, 7), pt3d_68=(3, 68))
         angles = angles_from_pose_para(content["Pose_Para"])
         if (abs(angles) > _LARGEST).any():
             return None
-        points = content["pt3d_68"][:2].T - 1  # MATLAB's first pixel is (1, 1)
-        return Sample(image, box_from_landmarks(points), {"pose": angles})
+        return content["pt3d_68"][:2].T - 1, angles  # MATLAB's first pixel is (1, 1)

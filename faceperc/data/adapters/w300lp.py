@@ -22,7 +22,7 @@ from faceperc.heads.landmarks import MIRROR
 _FACE_OF = re.compile(r"((?:AFW|HELEN)_\d+)_\d+")
 
 _FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
-_FLIPPED = "_Flip"
+FLIPPED = "_Flip"  # ends the names of folders with mirror images
 _TURNED = 0.5  # trust of points that a fitted model has moved
 
 
@@ -48,23 +48,36 @@ class W300LP(FolderSource):
         return [
             Item(image, root / "landmarks" / folder / f"{image.stem}_pts.mat", _photograph(image.stem))
             for folder in _FOLDERS
-            for flipped in ("", _FLIPPED)
+            for flipped in ("", FLIPPED)
             for image in images_in(root / (folder + flipped))
         ]
 
     def load(self, item: Item, image: NDArray[np.uint8]) -> Sample | None:
         """See FolderSource.load."""
-        pose = read_mat(item.image.with_suffix(".mat"), Pose_Para=(1, 7))["Pose_Para"]
-        points = read_mat(item.label, pts_2d=(68, 2))["pts_2d"] - 1  # MATLAB's first pixel is (1, 1)
-        if item.image.parent.name.endswith(_FLIPPED):
-            points = points[MIRROR] * [-1, 1] + [image.shape[1] - 1, 0]
+        points, angles = self.labels(item, image.shape[1])
         turned = not item.image.stem.endswith("_0")
         return Sample(
             image,
             box_from_landmarks(points),
-            {"landmarks": points, "pose": angles_from_pose_para(pose)},
+            {"landmarks": points, "pose": angles},
             trust={"landmarks": _TURNED} if turned else {},
         )
+
+    def labels(self, item: Item, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(68, 2) points in image pixels, and (3,) yaw, pitch, roll in degrees.
+
+        Args:
+            item: one of ``items``.
+            width: of the image, pixels.
+
+        Raises:
+            DataError: if one of its files is missing or damaged.
+        """
+        pose = read_mat(item.image.with_suffix(".mat"), Pose_Para=(1, 7))["Pose_Para"]
+        points = read_mat(item.label, pts_2d=(68, 2))["pts_2d"] - 1  # MATLAB's first pixel is (1, 1)
+        if item.image.parent.name.endswith(FLIPPED):
+            points = points[MIRROR] * [-1, 1] + [width - 1, 0]
+        return points, angles_from_pose_para(pose)
 
 
 def _photograph(stem: str) -> str:
