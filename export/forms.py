@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.utils
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper, version_converter
 
@@ -100,7 +101,7 @@ def pipeline_form(network: onnx.ModelProto, detector: onnx.ModelProto) -> onnx.M
         "max_faces": op.constant(MAX_FACES, name="max_faces"),
     }
     padded, scale = add_fit(op, "image", info)
-    cells = op.include(_at_opset(detector, _opset(network)), {finder.input: padded}, prefix="detector/")
+    cells = op.include(_at_opset(_finding(detector), _opset(network)), {finder.input: padded}, "detector/")
     boxes, scores = add_faces(op, cells, scale, add_extent(op, "image"), limits, info.nms_iou)
     found = [tensor(boxes, TensorProto.FLOAT, "N", 4), tensor(scores, TensorProto.FLOAT, "N")]
     # an input that has an initializer may be left out
@@ -239,6 +240,16 @@ def _finish(
     onnx.helper.set_model_props(model, {"faceperc": json.dumps(document)})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _finding(detector: onnx.ModelProto) -> onnx.ModelProto:
+    """The detector without what only its further outputs need: points and rotations."""
+    names = [output.name for output in detector.graph.output]
+    needed = [name for name in names if name in ("boxes", "scores", "heads")]
+    if needed == names:
+        return detector
+    inputs = [each.name for each in detector.graph.input]
+    return onnx.utils.Extractor(detector).extract_model(inputs, needed)
 
 
 def _metadata(model: onnx.ModelProto, role: str) -> ModelMetadata:

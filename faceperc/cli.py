@@ -105,6 +105,10 @@ def predict(
     min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads within an operator.")] = None,
     provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
+    heads: Annotated[bool, typer.Option("--heads", help="Also find heads that show no face.")] = False,
+    tiles: Annotated[
+        bool, typer.Option("--tiles", help="Look at large images tile by tile too, for small faces.")
+    ] = False,
 ) -> None:
     """Find the faces of images, and everything about them."""
     from faceperc.predict import Predictor
@@ -114,7 +118,14 @@ def predict(
         raise UsageError("give an image, or --sample for the bundled one; see 'faceperc predict --help'")
     names = _names(tasks)
     predictor = Predictor(
-        model, detector=detector, tasks=names, threads=threads, provider=provider, min_score=min_score
+        model,
+        detector=detector,
+        tasks=names,
+        threads=threads,
+        provider=provider,
+        min_score=min_score,
+        heads=heads,
+        tiles=tiles,
     )
     predictor.detector  # noqa: B018  (opened now, for without it no image can be done)
     pictures = None if save is None else _Pictures(save, inputs)

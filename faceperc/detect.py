@@ -1,21 +1,26 @@
-"""FaceDetector: boxes of all faces in an image, from a detector's ONNX file. NumPy and Pillow only."""
+"""FaceDetector: the faces of an image, and its heads, from a detector's ONNX file. NumPy and Pillow only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from faceperc.detections import MAX_FACES, Detections, nms
 from faceperc.errors import ModelError, UsageError
-from faceperc.metadata import DetectorInfo, ModelMetadata
+from faceperc.metadata import DetectorInfo, ModelMetadata, check_detector_outputs
+from faceperc.tiles import answers_for, tiles_of
+
+__all__ = ["MAX_FACES", "MIN_SIDE", "Detections", "FaceDetector", "Tiles", "fit", "nms", "to_image"]
 
 Array = NDArray[np.float64]
+Tiles: TypeAlias = 'bool | Literal["auto"]'
 
 MIN_SIDE = 160  # smaller images are enlarged to this longer side: on a thumbnail a face has too few cells
-MAX_FACES = 1000  # bounds the time of the suppression on a picture of a crowd
+AUTO_SHRINK = 2.0  # tiles "auto": cut up what the detector would see shrunk by more than this
 
 
 class Model(Protocol):
@@ -29,36 +34,44 @@ class Model(Protocol):
 
 
 class FaceDetector:
-    """Finds faces.
+    """Finds faces, and heads that show no face where the model knows them.
 
     Example:
         >>> from faceperc.runtime import OnnxModel
         >>> detector = FaceDetector(OnnxModel("detector-nano.onnx"))  # doctest: +SKIP
         >>> boxes, scores = detector.detect(image)  # doctest: +SKIP
+        >>> detector.find(image, heads=True).visibility  # doctest: +SKIP
 
     Attributes:
         info: the detector's settings, from the model file.
-        min_score: faces with a lower score are dropped.
+        min_score: what it is less sure of is dropped, faces by their score, heads by that of the head.
+        tiles: whether large images are also looked at tile by tile.
     """
 
-    def __init__(self, model: Model, min_score: float | None = None) -> None:
+    def __init__(self, model: Model, min_score: float | None = None, *, tiles: Tiles = False) -> None:
         """Use an opened model.
 
         Args:
             model: an opened detector file.
             min_score: in [0, 1]; by default the value that the file recommends.
+            tiles: look at an image that is larger than the file's ``max_side`` a second time, in overlapping
+                tiles of that size, at most `faceperc.tiles.MAX_TILES` of them: small faces are found that
+                are lost where the whole image is shrunk, and each tile takes the time of a small image.
+                "auto" does so where the image would be shrunk more than twofold.
 
         Raises:
             ModelError: if the model is not a detector.
-            UsageError: if ``min_score`` is outside [0, 1].
+            UsageError: if ``min_score`` is outside [0, 1], or ``tiles`` is something else.
         """
         info = model.metadata.detector
         if info is None:
             raise ModelError(f"{model.metadata.name} is a {model.metadata.role} model, not a detector")
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score lies in [0, 1]; got {min_score!r}")
+        check_tiles(tiles)
         self.info: DetectorInfo = info
         self.min_score = info.nms_score if min_score is None else float(min_score)
+        self.tiles = tiles
         self._model = model
 
     def detect(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
@@ -73,18 +86,82 @@ class FaceDetector:
 
         Raises:
             UsageError: if the image is not (H, W, 3) uint8.
+            ModelError: if the model fails, or what it gives has not the shape of docs/contract.md.
+        """
+        found = self.find(image)
+        return found.boxes, found.scores
+
+    def find(self, image: NDArray[np.uint8], *, heads: bool = False) -> Detections:
+        """Find the faces of one image with all that the model tells of them, and the other heads.
+
+        A head gives one box, whichever side it shows: where the model knows heads, the surest of the boxes
+        that overlap is the one that is surest of the head.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            heads: also give the heads whose face is not seen: the head's score is ``min_score`` or more, the
+                face's is lower.
+
+        Returns:
+            The faces, by descending score; then the other heads, by the descending score of the head.
+
+        Raises:
+            UsageError: if the image is not (H, W, 3) uint8, or heads are wanted and the model knows none.
+            ModelError: if the model fails, or what it gives has not the shape of docs/contract.md.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise UsageError(f"an image is (H, W, 3) uint8 RGB; got {image.shape} {image.dtype}")
+        found = self._look(image)
+        if heads and found.heads is None:
+            raise UsageError(
+                f"{self._model.metadata.name} finds faces only: its file lacks the output 'heads'; "
+                "use another detector, or leave 'heads' out"
+            )
+        if self._cuts_up(image):
+            found = self._look_closer(image, found)
+        is_face = found.scores >= self.min_score
+        if not heads:
+            found, is_face = found[is_face], is_face[is_face]
+        return found[np.lexsort((-np.where(is_face, found.scores, found.ranking), ~is_face))]
+
+    def _look(self, image: NDArray[np.uint8]) -> Detections:
+        """One run of the model: one box for each head that it is sure enough of."""
         padded, scale = fit(image, self.info.max_side, self.info.stride)
-        outputs = self._model.run({self._model.metadata.input: padded[None]})
-        boxes, scores = outputs["boxes"].astype(np.float64), outputs["scores"].astype(np.float64)
-        sure = scores >= self.min_score
-        boxes, scores = to_image(boxes[sure], scale), scores[sure]
-        inside = _centre_inside(boxes, image.shape[1], image.shape[0])  # none in the padding
-        boxes, scores = boxes[inside], scores[inside]
-        keep = nms(boxes, scores, self.info.nms_iou)
-        return boxes[keep], scores[keep]
+        metadata = self._model.metadata
+        outputs = self._model.run({metadata.input: padded[None]})
+        check_detector_outputs({name: each.shape for name, each in outputs.items()}, metadata.name)
+        found = _candidates(outputs, self.min_score, scale)
+        found = found[_centre_inside(found.boxes, image.shape[1], image.shape[0])]  # none in the padding
+        return found[nms(found.boxes, found.ranking, self.info.nms_iou)]
+
+    def _cuts_up(self, image: NDArray[np.uint8]) -> bool:
+        return bool(self.tiles) and (
+            self.tiles != "auto" or max(image.shape[:2]) > AUTO_SHRINK * self.info.max_side
+        )
+
+    def _look_closer(self, image: NDArray[np.uint8], found: Detections) -> Detections:
+        """What was found in the whole image, and in its tiles, one after the other."""
+        height, width = image.shape[:2]
+        tiles = tiles_of(width, height, self.info)
+        if not tiles:
+            return found
+        parts = [found[answers_for(found.boxes, width, height, self.info)]]
+        for tile in tiles:
+            part = self._look(tile.of(image)).moved(tile.x0, tile.y0)
+            # after the suppression in the tile: the poorer boxes of a head that is cut are gone as well
+            parts.append(part[tile.holds(part.boxes)])
+        found = Detections.joined(parts)
+        return found[nms(found.boxes, found.ranking, self.info.nms_iou)]
+
+
+def check_tiles(tiles: object) -> None:
+    """Check the option ``tiles``.
+
+    Raises:
+        UsageError: if it is not True, False or "auto".
+    """
+    if not isinstance(tiles, bool) and tiles != "auto":
+        raise UsageError(f'tiles is True, False or "auto"; got {tiles!r}')
 
 
 def fit(image: NDArray[np.uint8], max_side: int, stride: int) -> tuple[NDArray[np.uint8], Array]:
@@ -96,7 +173,7 @@ def fit(image: NDArray[np.uint8], max_side: int, stride: int) -> tuple[NDArray[n
         stride: height and width of the result are multiples of it; zeros are added right and below.
 
     Returns:
-        padded: (H', W', 3) uint8, C-contiguous.
+        padded: (H', W', 3) uint8, C-contiguous; the image itself where it already is all that.
         scale: (2,) image pixels per input pixel, x and y; they differ a little where sizes are rounded.
     """
     height, width = image.shape[:2]
@@ -104,45 +181,44 @@ def fit(image: NDArray[np.uint8], max_side: int, stride: int) -> tuple[NDArray[n
     wanted = min(max(longer, min(MIN_SIDE, max_side)), max_side)
     new = max(1, round(width * wanted / longer)), max(1, round(height * wanted / longer))
     if new != (width, height):
-        resized = Image.fromarray(image).resize(new, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        # whole blocks are averaged first, a third of the time of the filter alone; it does what is left
+        resized = Image.fromarray(image).resize(new, Image.Resampling.BILINEAR, reducing_gap=1.0)
         image = np.asarray(resized)
-    padded = np.zeros((_up(new[1], stride), _up(new[0], stride), 3), np.uint8)
+    scale = np.array([width / new[0], height / new[1]])
+    shape = (_up(new[1], stride), _up(new[0], stride), 3)
+    if image.shape == shape:
+        return np.ascontiguousarray(image), scale
+    padded = np.empty(shape, np.uint8)
     padded[: new[1], : new[0]] = image
-    return padded, np.array([width / new[0], height / new[1]])
+    padded[new[1] :] = 0
+    padded[: new[1], new[0] :] = 0
+    return padded, scale
 
 
 def to_image(boxes: Array, scale: Array) -> Array:
-    """(N, 4) boxes in input pixels -> in image pixels.
+    """(N, 4) boxes, or (N, K, 2) points, in input pixels -> in image pixels.
 
     (0, 0) is the centre of the top left pixel in both, so the border, at -0.5, is what stays in place.
     """
-    factor = np.concatenate([scale, scale])
+    factor = np.tile(scale, boxes.shape[-1] // 2)
     return (boxes + 0.5) * factor - 0.5
 
 
-def nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression.
+def _candidates(outputs: Mapping[str, NDArray[np.float32]], min_score: float, scale: Array) -> Detections:
+    """What the model is sure enough of, in image pixels; of all other cells nothing is read but the score."""
+    sure = np.flatnonzero(outputs.get("heads", outputs["scores"]) >= min_score)
 
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1.
-        scores: (N,).
-        iou: a box that overlaps a better one by more than this is dropped.
+    def take(name: str) -> Array | None:
+        return outputs[name][sure].astype(np.float64) if name in outputs else None
 
-    Returns:
-        (K,) indices of the boxes to keep, by descending score; equal scores keep their order.
-    """
-    order = np.argsort(-scores, kind="stable")
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    keep: list[np.intp] = []
-    while len(order) and len(keep) < MAX_FACES:
-        best, order = order[0], order[1:]
-        keep.append(best)
-        low = np.maximum(boxes[best, :2], boxes[order, :2])
-        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
-        overlap = (high - low).clip(min=0).prod(axis=1)
-        union = area[best] + area[order] - overlap
-        order = order[overlap <= iou * union]
-    return np.array(keep, dtype=np.intp)
+    points = take("points")
+    return Detections(
+        boxes=to_image(outputs["boxes"][sure].astype(np.float64), scale),
+        scores=outputs["scores"][sure].astype(np.float64),
+        heads=take("heads"),
+        points=None if points is None else to_image(points, scale),
+        rotations=take("rotations"),
+    )
 
 
 def _centre_inside(boxes: Array, width: int, height: int) -> NDArray[np.bool_]:

@@ -32,6 +32,7 @@ MASK_OPACITY = 0.36
 POINT_COLOURS = (YELLOW, SKY, PURPLE, GREEN)
 AXIS_COLOURS = (VERMILION, GREEN, BLUE)  # head's axes: to the image's right, up, out of the face
 BOX_COLOUR = WHITE
+DASHES = 5  # on each side of the box of a head that shows no face
 
 
 def draw_faces(faces: Faces, captions: bool = True) -> Image.Image:
@@ -88,7 +89,7 @@ def _draw_strokes(picture: Image.Image, face: Face) -> None:
     axes = [_axes(face.box, rotation) for rotation in _of_kind(face, Rotation)]
     ends = np.concatenate([face.box.reshape(2, 2), *(each.points for each in points), *axes])
     sheet = _Sheet(picture, ends, stroke=max(1.0, 0.5 + side / 150))
-    sheet.box(face.box, BOX_COLOUR)
+    sheet.box(face.box, BOX_COLOUR, dashes=DASHES if face.is_hidden else 0)
     for each, colour in zip(points, cycle(POINT_COLOURS), strict=False):
         _draw_points(sheet, each, colour, side)
     for tips in axes:
@@ -136,8 +137,11 @@ class _Sheet:
         self._image = Image.new("RGBA", (width * self._scale, height * self._scale))
         self._draw = ImageDraw.Draw(self._image)
 
-    def box(self, box: Array, colour: Colour) -> None:
-        """A frame with round corners around (4,) x0, y0, x1, y1."""
+    def box(self, box: Array, colour: Colour, dashes: int = 0) -> None:
+        """A frame with round corners around (4,) x0, y0, x1, y1, broken into dashes per side where wanted.
+
+        Draw it first: the gaps between the dashes are cut out of the sheet.
+        """
         corners = [tuple(point) for point in self._place(box.reshape(2, 2))]
         radius = 0.06 * self._scale * max(box[2] - box[0], box[3] - box[1])
         for width, fill in ((2.2, (*RIM, 90)), (1.0, (*colour, 255))):
@@ -145,6 +149,16 @@ class _Sheet:
             (x0, y0), (x1, y1) = corners
             outer = (x0 - grow, y0 - grow, x1 + grow, y1 + grow)
             self._draw.rounded_rectangle(outer, radius + grow, outline=fill, width=max(1, round(2 * grow)))
+        (x0, y0), (x1, y1) = corners
+        reach = 2.2 * self.stroke * self._scale  # more than the half width of the frame
+        for gap in range(dashes - 1):
+            low, high = ((gap + share) / (dashes - 1) for share in (0.3, 0.7))
+            left, right = x0 + low * (x1 - x0), x0 + high * (x1 - x0)
+            top, bottom = y0 + low * (y1 - y0), y0 + high * (y1 - y0)
+            for y in (y0, y1):
+                self._draw.rectangle((left, y - reach, right, y + reach), fill=(0, 0, 0, 0))
+            for x in (x0, x1):
+                self._draw.rectangle((x - reach, top, x + reach, bottom), fill=(0, 0, 0, 0))
 
     def line(self, points: Array, colour: Colour, width: float) -> None:
         """A polyline through (K, 2) points; ``width`` in strokes."""

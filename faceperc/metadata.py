@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,17 @@ from faceperc.errors import ModelError
 
 SCHEMA = 1
 ROLES = ("face", "detector")
+
+#: The outputs of a detector and the shape of each one's values for a cell. The first two every file has.
+DETECTOR_OUTPUTS: dict[str, tuple[int, ...]] = {
+    "boxes": (4,),
+    "scores": (),
+    "heads": (),
+    "points": (5, 2),
+    "rotations": (3, 3),
+}
+#: A detector's points, by the side of the person: their right eye is on the left of a picture from the front.
+POINT_NAMES = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,41 @@ def check_takes_crops(metadata: ModelMetadata, source: str) -> None:
             f"{source}: is in the form {metadata.form!r}, which takes whole images, for programs without "
             "faceperc; here use its crop form: 'faceperc export --form crop'"
         )
+
+
+def check_detector_outputs(shapes: Mapping[str, Sequence[int | str | None] | None], source: str) -> None:
+    """Check that a detector gives what docs/contract.md says: outputs of their shapes, with as many cells.
+
+    Args:
+        shapes: the shapes of all outputs by name. None is one that is not known; so is a length that is no
+            number.
+        source: name of the model, for messages.
+
+    Raises:
+        ModelError: if not.
+    """
+    if missing := [name for name in ("boxes", "scores") if name not in shapes]:
+        raise ModelError(
+            f"{source}: is a detector, but its graph lacks the output {', '.join(missing)}; "
+            "export the model again"
+        )
+    known = {name: shape for name in DETECTOR_OUTPUTS if (shape := shapes.get(name)) is not None}
+    for name, shape in known.items():
+        wanted: tuple[int | str, ...] = ("A", *DETECTOR_OUTPUTS[name])
+        pairs = zip(shape, wanted, strict=False)
+        if len(shape) != len(wanted) or any(a != b for a, b in pairs if isinstance(a, int) and b != "A"):
+            raise ModelError(
+                f"{source}: its output {name} has the shape {_shape(shape)}, wanted is {_shape(wanted)}; "
+                "export the model again"
+            )
+    cells = {name: shape[0] for name, shape in known.items() if isinstance(shape[0], int)}
+    if len({*cells.values()}) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in cells.items())
+        raise ModelError(f"{source}: its outputs differ in the number of cells: {counts}")
+
+
+def _shape(shape: Sequence[int | str | None]) -> str:
+    return f"({', '.join('?' if each is None else str(each) for each in shape)})"
 
 
 def _metadata(document: dict[str, Any]) -> ModelMetadata:

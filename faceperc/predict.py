@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from faceperc._names import unknown_name
 from faceperc.crop import FaceCrop, check_box
+from faceperc.detect import Detections, FaceDetector, Tiles, check_tiles
 from faceperc.errors import ModelError, UsageError
 from faceperc.image import MAX_PIXELS, ImageSource, read_image
 from faceperc.kind import Kind
-from faceperc.kinds import KINDS
+from faceperc.kinds import KINDS, Rotation
 from faceperc.metadata import ModelMetadata, TaskInfo, check_takes_crops
 from faceperc.results import Face, Faces
 from faceperc.runtime import OnnxModel
@@ -66,6 +67,8 @@ class Predictor:
         provider: str | None = None,
         min_score: float | None = None,
         max_pixels: int = MAX_PIXELS,
+        heads: bool = False,
+        tiles: Tiles = False,
     ) -> None:
         """Open a model. The detector is opened when it is first needed.
 
@@ -79,6 +82,12 @@ class Predictor:
             min_score: faces that the detector is less sure of are dropped, in [0, 1]; by default the
                 detector decides. Ignored for a detector that is an object.
             max_pixels: images with more pixels are refused, before they are decoded.
+            heads: also give the heads that show no face, as those seen from behind: with a box, a low
+                ``visibility``, and of all tasks only the rotation, which then is the detector's. Wants a
+                detector whose file tells heads, or a ``FaceDetector`` of it.
+            tiles: look at large images tile by tile too, for their small faces, which takes longer:
+                `faceperc.detect.FaceDetector`. "auto" does so where they would be shrunk more than twofold.
+                Ignored for a detector that is an object.
 
         Raises:
             ModelError: if the model cannot be opened or is none for crops of faces, or the provider does not
@@ -87,6 +96,7 @@ class Predictor:
         """
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score lies in [0, 1]; got {min_score!r}")
+        check_tiles(tiles)
         self.model = OnnxModel(find_model(model), threads, provider)
         check_takes_crops(self.metadata, str(model))
         self.tasks = _choose(self.metadata, tasks)
@@ -95,6 +105,8 @@ class Predictor:
         self._options: dict[str, Any] = {"threads": threads, "provider": provider}
         self._min_score = min_score
         self._max_pixels = max_pixels
+        self._heads = heads
+        self._tiles = tiles
 
     def __repr__(self) -> str:
         """Model, tasks and what runs it."""
@@ -116,16 +128,22 @@ class Predictor:
 
         Raises:
             ModelError: if it cannot be opened or is none.
+            UsageError: if heads are wanted and it finds faces only.
         """
         given = self._given_detector
         if given is not None and not isinstance(given, str | os.PathLike):
+            if self._heads and not isinstance(given, FaceDetector):
+                raise UsageError(f"heads=True wants a detector file or a FaceDetector; got {given!r}")
             return given
-        from faceperc.detect import FaceDetector
-
         model = OnnxModel(find_model(given or DEFAULT_DETECTOR), **self._options)
         if model.metadata.role != "detector":
             raise ModelError(f"{model.path}: is a {model.metadata.role} model, not a detector")
-        return FaceDetector(model, min_score=self._min_score)
+        if self._heads and "heads" not in model.outputs:
+            raise UsageError(
+                f"{model.path}: finds faces only, it lacks the output 'heads'; use another detector, or "
+                "leave 'heads' out"
+            )
+        return FaceDetector(model, self._min_score, tiles=self._tiles)
 
     def __call__(self, image: ImageSource, boxes: ArrayLike | None = None) -> Faces:
         """Predict.
@@ -136,7 +154,7 @@ class Predictor:
                 is detected then, and the faces keep this order and have the score NaN.
 
         Returns:
-            The faces, best first; none where none was found.
+            The faces, best first, then the heads that show none; empty where nothing was found.
 
         Raises:
             ImageError: if the image cannot be read.
@@ -146,19 +164,34 @@ class Predictor:
         pixels = read_image(image, max_pixels=self._max_pixels)
         source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         if boxes is None:
-            found, scores = self._detect(pixels)
+            found, count = self._detect(pixels)
         else:
-            found = _check_boxes(boxes, pixels.shape)
-            scores = np.full(len(found), np.nan)
-        results = self._analyse(pixels, found)
-        faces = tuple(Face(*each) for each in zip(found, scores, results, strict=True))
-        return Faces(faces, pixels, source, self.metadata.name)
+            given = _check_boxes(boxes, pixels.shape)
+            found, count = Detections(given, np.full(len(given), np.nan)), len(given)
+        results = self._analyse(pixels, found.boxes[:count]) + self._present_hidden(found[count:])
+        each = zip(found.boxes, found.scores, results, found.visibility, strict=True)
+        return Faces(tuple(Face(*face) for face in each), pixels, source, self.metadata.name)
 
-    def _detect(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """(N, 4) boxes and (N,) scores, the highest score first."""
-        boxes, scores = _check_found(self.detector.detect(image), image.shape)
-        order = np.argsort(-scores, kind="stable")
-        return boxes[order], scores[order]
+    def _detect(self, image: NDArray[np.uint8]) -> tuple[Detections, int]:
+        """The faces, the highest score first, then the heads that show none; and how many are faces."""
+        detector = self.detector
+        if isinstance(detector, FaceDetector):
+            found = detector.find(image, heads=self._heads)
+            _check_found((found.boxes, found.scores), image.shape)
+            return found, int((found.scores >= detector.min_score).sum())
+        boxes, scores = _check_found(detector.detect(image), image.shape)
+        found = Detections(boxes, scores)
+        return found[np.argsort(-scores, kind="stable")], len(found)
+
+    def _present_hidden(self, found: Detections) -> list[dict[str, Kind]]:
+        """The results of heads that show no face: the detector's rotation, under the name of the model's."""
+        names = [name for name, info in self.tasks.items() if info.kind == Rotation.kind]
+        if not names or found.rotations is None:
+            return [{} for _ in range(len(found))]
+        try:
+            return [{names[0]: Rotation(matrix)} for matrix in found.rotations]
+        except UsageError as error:  # the user did nothing wrong: the detector broke its contract
+            raise ModelError(f"the detector's output 'rotations': {error}") from error
 
     def _analyse(self, image: NDArray[np.uint8], boxes: Array) -> list[dict[str, Kind]]:
         """The results of each box by the name of the task."""

@@ -34,22 +34,34 @@ class Face:
 
     Attributes:
         box: (4,) x0, y0, x1, y1 in image pixels: hairline to chin.
-        score: the detector's confidence in [0, 1]; NaN where the caller gave the box.
-        tasks: the results by the name of the task.
+        score: the detector's confidence in [0, 1] that a face can be seen; NaN where the caller gave the box.
+        tasks: the results by the name of the task. Of a head that shows no face there is only its rotation,
+            if the detector tells it.
+        visibility: in [0, 1], how much of the confidence that a head is there is one that its face can be
+            seen: near 1 from the front, near 0 from behind. NaN where the detector does not tell heads.
     """
 
     box: NDArray[np.float64]
     score: float
     tasks: Mapping[str, Kind] = field(default_factory=dict)
+    visibility: float = math.nan
 
     def __post_init__(self) -> None:
-        """Check the box.
+        """Check the box and the visibility.
 
         Raises:
-            UsageError: if it is no box.
+            UsageError: if it is no box, or the visibility is neither in [0, 1] nor NaN.
         """
         object.__setattr__(self, "box", check_box(self.box))
         object.__setattr__(self, "score", float(self.score))
+        object.__setattr__(self, "visibility", float(self.visibility))
+        if self.visibility < 0 or self.visibility > 1:
+            raise UsageError(f"visibility lies in [0, 1], or is NaN where unknown; got {self.visibility!r}")
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the head shows its back rather than its face: a visibility below 0.5. False if unknown."""
+        return self.visibility < 0.5
 
     # The tasks depend on the model, so a type checker cannot know what a task's attribute is.
     def __getattr__(self, name: str) -> Any:
@@ -82,13 +94,16 @@ class Face:
         box = ", ".join(f"{value:.0f}" for value in self.box)
         lines = [f"  {name}: {result.summary()}" for name, result in self.tasks.items()]
         score = "" if math.isnan(self.score) else f" score {self.score:.2f}"
-        return "\n".join([f"<Face box ({box}){score}", *lines]) + ">"
+        visibility = "" if math.isnan(self.visibility) else f" visibility {self.visibility:.2f}"
+        return "\n".join([f"<Face box ({box}){score}{visibility}", *lines]) + ">"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``tasks`` by name."""
+        """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``visibility`` (null if
+        unknown), ``tasks`` by name."""
         return {
             "box": numbers(self.box, 3),
             "score": None if math.isnan(self.score) else round(self.score, 5),
+            "visibility": None if math.isnan(self.visibility) else round(self.visibility, 5),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
         }
 
@@ -98,7 +113,8 @@ class Faces:
     """The faces of one image; behaves like a tuple of ``Face``.
 
     Attributes:
-        faces: the best first (highest detector score), or in the order of the boxes that the caller gave.
+        faces: the best first (highest detector score), then the heads that show no face; or in the order of
+            the boxes that the caller gave.
         image: (H, W, 3) uint8 RGB, upright, as it was analysed.
         source: path of the image, or None where it was not a file.
         model: name of the model.
@@ -175,6 +191,7 @@ class Faces:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per face, with flat columns: ``box.x0``, ``score``, ``landmarks.0.x``, ``age.value``, ...
+        NaN is what a face has no value of.
 
         Raises:
             UsageError: if pandas is not installed.
@@ -188,6 +205,7 @@ class Faces:
     def _row(self, face: Face) -> dict[str, float | str | None]:
         corners = zip(("x0", "y0", "x1", "y1"), face.box.tolist(), strict=True)
         row: dict[str, float | str | None] = {"source": self.source, "score": face.score}
+        row["visibility"] = face.visibility
         row.update({f"box.{name}": value for name, value in corners})
         for task, result in face.tasks.items():
             row.update({f"{task}.{name}": value for name, value in result.columns().items()})

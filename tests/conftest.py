@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_onnx import build_detector, build_face_model
+from tiny_onnx import TURN, build_detector, build_face_model
 
 # Writes its arguments as the engine, or fails as trtexec does.
 TRTEXEC = """#!{python}
@@ -49,6 +49,16 @@ def face_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def detector_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "tiny-detector.onnx"
     return build_detector(path, [[10, 12, 30, 40], [50, 20, 80, 60], [51, 20, 80, 60]], [0.6, 0.9, 0.8])
+
+
+@pytest.fixture(scope="session")
+def heads_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that finds a face, a head from behind that is turned by TURN, and a surer face."""
+    path = tmp_path_factory.mktemp("models") / "heads.onnx"
+    boxes = [[10, 12, 30, 40], [50, 20, 80, 60], [100, 20, 130, 60]]
+    rotations = np.stack([np.eye(3), TURN, np.eye(3)])
+    heads, points = np.array([0.75, 0.96, 0.9]), np.full((3, 5, 2), 20.0)
+    return build_detector(path, boxes, [0.6, 0.03, 0.9], heads=heads, points=points, rotations=rotations)
 
 
 @pytest.fixture

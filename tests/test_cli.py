@@ -53,6 +53,19 @@ def test_predict__json_file(predict: Any, photo: Path, tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.json", "photo.png"]
 
 
+def test_predict__heads(face_model: Path, heads_model: Path, detector_model: Path, photo: Path) -> None:
+    command = ["predict", str(photo), "--model", str(face_model), "--detector", str(heads_model), "--tiles"]
+    result = CliRunner().invoke(app, [*command, "--heads"])
+    assert result.exit_code == 0 and "face 1" in result.stdout and "head 2" in result.stdout
+    assert "visibility 0.03" in result.stdout
+    assert "head 2" not in CliRunner().invoke(app, command).stdout
+    document = json.loads(CliRunner().invoke(app, [*command, "--heads", "--json", "-"]).stdout)
+    assert [[*face["tasks"]] == ["pose"] for face in document["results"][0]["faces"]] == [False, False, True]
+    old = ["predict", str(photo), "--model", str(face_model), "--detector", str(detector_model), "--heads"]
+    result = CliRunner().invoke(app, old)
+    assert result.exit_code == 2 and "finds faces only" in result.stderr
+
+
 def test_predict__sample(predict: Any) -> None:
     result = predict("--sample")
     assert result.exit_code == 0 and "512 x 512" in result.stdout

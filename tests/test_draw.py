@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from faceperc.captions import caption
+from faceperc.draw import draw_faces
 from faceperc.kind import Kind
 from faceperc.kinds import Classes, Points, Probabilities, Rotation, Scalar
 from faceperc.mask import Mask
@@ -40,6 +41,20 @@ def test_box__shows_on_any_background(background: int) -> None:
     marks = abs(drawn - background).max(axis=2) > 40
     np.testing.assert_allclose(extent(marks), BOX, atol=3)
     assert not marks[110:150, 120:160].any()
+
+
+@pytest.mark.parametrize("background", [0, 128, 255])
+def test_box__of_a_head_that_shows_no_face_is_dashed(background: int) -> None:
+    image = np.full((*SHAPE, 3), background, dtype=np.uint8)
+    head = Face(BOX, 0.02, {}, visibility=0.02)
+    drawn = np.asarray(draw_faces(Faces((head,), image), captions=False)).astype(int)
+    marks = abs(drawn - background).max(axis=2) > 40
+    np.testing.assert_allclose(extent(marks), BOX, atol=3)
+    sides = [marks[78:83, 104:177].any(axis=0), marks[84:177, 98:103].any(axis=1)]
+    for side in sides:  # four gaps between five dashes, of which the outer two go around the corners
+        assert (np.diff(side.astype(int)) == -1).sum() == 4 and 0.4 < side.mean() < 0.8
+    rows = caption(Face(BOX, 0.02, {"pose": Rotation(np.eye(3))}, visibility=0.02))
+    assert rows == [("head", "face not seen"), ("pose", "yaw 0°, pitch 0°, roll 0°")]
 
 
 @pytest.mark.parametrize("background", [0, 255])

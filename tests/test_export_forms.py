@@ -197,6 +197,36 @@ def test_pipeline__finds_what_the_predictor_finds(
         np.testing.assert_array_equal(fewer["boxes"], got["boxes"][:1])
 
 
+@pytest.fixture(scope="module")
+def heads_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three faces, of which one is found by two cells, and two heads that show none, surer than any face."""
+    boxes = [[10, 12, 30, 40], [50, 20, 80, 60], [51, 20, 80, 60], [90, 5, 120, 45], [40, 70, 70, 100]]
+    boxes += [[100, 70, 130, 100]]
+    heads = np.array([0.92, 0.90, 0.94, 0.99, 0.98, 0.97])
+    path = tmp_path_factory.mktemp("forms") / "heads.onnx"
+    points, rotations = np.zeros((6, 5, 2)), np.tile(np.eye(3), (6, 1, 1))
+    scores = [0.6, 0.9, 0.8, 0.01, 0.02, 0.7]
+    return build_detector(path, boxes, scores, heads=heads, points=points, rotations=rotations)
+
+
+@pytest.mark.parametrize(("min_score", "count"), [(0.5, 3), (0.75, 1), (0.85, 0), (0.0, 5)])
+def test_pipeline__finds_the_faces_of_a_detector_that_knows_heads(
+    network: Path, heads_detector: Path, pixels: NDArray[np.uint8], min_score: float, count: int
+) -> None:
+    faces = Predictor(network, detector=heads_detector, min_score=min_score)(pixels)
+    path = made(network, "pipeline", heads_detector)
+    got = OnnxModel(path).run({"image": pixels, "min_score": np.array(min_score, np.float32)})
+    assert len(faces) == len(got["boxes"]) == count
+    assert all(len(value) == count for value in got.values())
+    for index, face in enumerate(faces):
+        np.testing.assert_allclose(got["boxes"][index], face.box, atol=1e-4)
+        assert got["scores"][index] == pytest.approx(face.score)
+    first = OnnxModel(path).run({"image": pixels, "max_faces": np.array(2)})
+    np.testing.assert_allclose(first["scores"], [0.8, 0.7])  # no head takes a face's place
+    names = {tensor.name for tensor in onnx.load(path).graph.initializer}
+    assert any("heads" in name for name in names) and not any("rotations" in name for name in names)
+
+
 @pytest.mark.parametrize("form", ["full", "pipeline"])
 def test_file_says_what_it_takes_and_gives(network: Path, detector_model: Path, form: str) -> None:
     model = onnx.load(made(network, form, detector_model))

@@ -13,12 +13,14 @@ import pytest
 from conftest import FakeDetector
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_onnx import FACE_TASKS, SCALE, SIZE, build_detector, build_face_model, face_metadata
+from tiny_onnx import FACE_TASKS, SCALE, SIZE, TURN, build_detector, build_face_model, face_metadata
 
 import faceperc
 from faceperc import FacepercError, Predictor
+from faceperc.detect import FaceDetector
 from faceperc.errors import ImageError, ModelError, UsageError
 from faceperc.kinds import KINDS
+from faceperc.runtime import OnnxModel
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,6 +145,85 @@ def test_detector__that_finds_nobody(face_model: Path, photo: Path, found: Any) 
             return found
 
     assert len(Predictor(face_model, detector=Detector())(photo)) == 0
+
+
+def test_heads__a_head_from_behind_has_a_box_and_a_pose(
+    face_model: Path, heads_model: Path, photo: Path
+) -> None:
+    faces = Predictor(face_model, detector=heads_model, heads=True)(photo)
+    assert [round(face.score, 2) for face in faces] == [0.9, 0.6, 0.03]
+    assert [face.is_hidden for face in faces] == [False, False, True]
+    np.testing.assert_allclose([face.visibility for face in faces], [1, 0.8, 0.03 / 0.96], rtol=1e-6)
+    *seen, head = faces
+    assert all([*face.tasks] == [*FACE_TASKS, "redness"] for face in seen)
+    assert [*head.tasks] == ["pose"] and head.pose.matrix.tolist() == TURN.tolist()
+    x0, y0, x1, y1 = (np.array([50, 20, 80, 60]) + 0.5) * 100 / 160 - 0.5  # the photo is enlarged to 160 px
+    np.testing.assert_allclose(head.box, [x0, y0, x1, y1])
+    document = faces.to_dict()["faces"][2]
+    assert document["visibility"] == 0.03125 and [*document["tasks"]] == ["pose"]
+    assert "visibility 0.03" in repr(head) and faces.draw().size == (100, 80)
+
+
+def test_heads__unasked_show_nothing_but_the_visibility(
+    face_model: Path, heads_model: Path, photo: Path
+) -> None:
+    faces = Predictor(face_model, detector=heads_model)(photo)
+    assert len(faces) == 2 and faces[1].visibility == pytest.approx(0.8)
+    assert all([*face.tasks] == [*FACE_TASKS, "redness"] for face in faces)
+
+
+@pytest.mark.parametrize("name", ["turn", None])
+def test_heads__the_rotation_is_known_by_its_kind(
+    tmp_path: Path, heads_model: Path, photo: Path, name: str | None
+) -> None:
+    tasks = {task: entry for task, entry in FACE_TASKS.items() if task != "pose"}
+    if name is not None:
+        tasks[name] = FACE_TASKS["pose"]
+    path = build_face_model(tmp_path / "a.onnx", tasks)
+    head = Predictor(path, detector=heads_model, heads=True)(photo)[2]
+    assert [*head.tasks] == ([] if name is None else [name])
+    alone = Predictor(path, detector=heads_model, heads=True, tasks=["age"])(photo)
+    assert [[*face.tasks] for face in alone] == [["age"], ["age"], []]
+
+
+def test_heads__of_a_detector_without_rotations(face_model: Path, photo: Path, tmp_path: Path) -> None:
+    path = build_detector(tmp_path / "d.onnx", [[10, 12, 30, 40]], [0.1], heads=np.array([0.9]))
+    (head,) = Predictor(face_model, detector=path, heads=True)(photo)
+    assert head.is_hidden and head.tasks == {}
+    assert len(Predictor(face_model, detector=path)(photo)) == 0
+
+
+def test_heads__rotations_that_are_none(face_model: Path, photo: Path, tmp_path: Path) -> None:
+    further = {"heads": np.array([0.9]), "rotations": np.ones((1, 3, 3))}
+    path = build_detector(tmp_path / "d.onnx", [[10, 12, 30, 40]], [0.1], **further)
+    with pytest.raises(ModelError, match="the detector's output 'rotations': matrix is not a rotation"):
+        Predictor(face_model, detector=path, heads=True)(photo)
+
+
+def test_heads__want_a_detector_that_knows_them(
+    face_model: Path, detector_model: Path, heads_model: Path, detector: FakeDetector, photo: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"tiny-detector\.onnx: finds faces only.*'heads'"):
+        Predictor(face_model, detector=detector_model, heads=True)(photo)
+    with pytest.raises(UsageError, match="heads=True wants a detector file or a FaceDetector"):
+        Predictor(face_model, detector=detector, heads=True)(photo)
+    given = FaceDetector(OnnxModel(heads_model), min_score=0.7)
+    faces = Predictor(face_model, detector=given, heads=True)(photo)
+    assert [[*face.tasks] == ["pose"] for face in faces] == [
+        False,
+        True,
+        True,
+    ]  # the one of 0.6 is no face here
+    assert np.isnan(Predictor(face_model, detector=detector)(photo)[0].visibility)
+    assert np.isnan(Predictor(face_model)(photo, boxes=[[10, 10, 30, 30]])[0].visibility)
+
+
+def test_tiles__are_the_detectors(face_model: Path, detector_model: Path) -> None:
+    for tiles in (False, True, "auto"):
+        found = Predictor(face_model, detector=detector_model, tiles=tiles).detector  # type: ignore[arg-type]
+        assert isinstance(found, FaceDetector) and found.tiles == tiles
+    with pytest.raises(UsageError, match='tiles is True, False or "auto"'):
+        Predictor(face_model, tiles=640)  # type: ignore[arg-type]
 
 
 def test_detector__is_opened_only_when_needed(face_model: Path, photo: Path, tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_scalar() -> None:
         lambda: Scalar(1.0, distribution=np.ones(2) / 2),
         lambda: Scalar(1.0, bins=np.ones(3), distribution=np.ones(2) / 2),
         lambda: Face(np.array([0, 0, 0, 1.0]), 0.5),
+        lambda: Face(np.array([0, 0, 1, 1.0]), 0.5, visibility=1.01),
     ],
 )
 def test_construction__checks(make: Any) -> None:
@@ -250,6 +251,23 @@ def test_faces__json(score: float) -> None:
         "attributes": "probabilities",
         "age": "scalar",
     }
+
+
+def test_face__visibility() -> None:
+    box = np.array([40.0, 40.0, 80.0, 90.0])
+    hidden, seen, unknown = Face(box, 0.1, visibility=0.2), Face(box, 0.9, visibility=0.95), Face(box, 0.9)
+    assert [face.is_hidden for face in (hidden, seen, unknown)] == [True, False, False]
+    assert [face.to_dict()["visibility"] for face in (hidden, seen, unknown)] == [0.2, 0.95, None]
+    assert "visibility 0.20" in repr(hidden) and "visibility" not in repr(unknown)
+
+
+def test_faces__dataframe_of_faces_that_lack_tasks() -> None:
+    pytest.importorskip("pandas")
+    (face,) = make_faces()[:1]
+    head = Face(face.box, 0.02, {"pose": Rotation(np.eye(3))}, visibility=0.02)
+    frame = Faces((face, head), np.zeros((*SHAPE, 3), dtype=np.uint8)).to_dataframe()
+    assert frame["visibility"].isna().tolist() == [True, False] and frame["pose.yaw"].tolist() == [0, 0]
+    assert frame["age.value"].isna().tolist() == [False, True]
 
 
 def test_faces__dataframe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,12 @@ import pytest
 from chromium import Chromium
 from numpy.typing import NDArray
 from PIL import Image
-from tiny_onnx import FACE_TASKS, build_face_model, face_metadata
+from tiny_onnx import FACE_TASKS, build_detector, build_face_model, face_metadata
 
 import faceperc
 from faceperc.crop import CropRule, FaceCrop
-from faceperc.detect import fit
+from faceperc.detect import FaceDetector, fit
+from faceperc.runtime import OnnxModel
 from faceperc.zoo import ZOO, sample_image
 
 WEB = Path(__file__).parents[1] / "web"
@@ -157,6 +158,23 @@ def test_input_of_the_detector_is_pythons(any_page: Chromium, side: int) -> None
     given = in_page(any_page, "fit", "detector.js", f"fit(image, {side}, 64).data").reshape(wanted.shape)
     assert np.abs(given.astype(int) - wanted).max() <= 1
     assert (given == wanted).mean() > 0.99
+
+
+def test_faces_of_a_detector_that_knows_heads_are_pythons(any_page: Chromium, tmp_path: Path) -> None:
+    """A face that two cells find, a surer head that shows none, and another face."""
+    boxes = [[10, 12, 30, 40], [11, 12, 31, 40], [50, 20, 80, 60], [100, 20, 130, 60]]
+    scores, heads = [0.9, 0.6, 0.02, 0.8], [0.91, 0.95, 0.99, 0.85]
+    path = build_detector(tmp_path / "heads.onnx", boxes, scores, heads=np.array(heads))
+    wanted, wanted_scores = FaceDetector(OnnxModel(path, 1)).detect(np.zeros((512, 512, 3), np.uint8))
+    given = any_page.evaluate(f"""(async () => {{
+      const {{ detect }} = await import('./js/detector.js');
+      const outputs = {{ boxes: {{ data: {np.ravel(boxes).tolist()} }}, scores: {{ data: {scores} }},
+                         heads: {{ data: {heads} }} }};
+      const metadata = {{ max_side: 640, stride: 32, nms: {{ iou: 0.5, score: 0.5 }} }};
+      return detect({{ metadata, run: async () => outputs }}, new ImageData(512, 512));
+    }})()""")
+    assert [face["box"] for face in given] == wanted.tolist() == [boxes[3], boxes[1]]
+    np.testing.assert_allclose([face["score"] for face in given], wanted_scores, rtol=1e-6)
 
 
 def pixels_of(path: Path) -> NDArray[np.uint8]:

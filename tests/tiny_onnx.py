@@ -119,14 +119,24 @@ def detector_metadata() -> dict[str, Any]:
     }
 
 
-def build_detector(path: Path, boxes: list[list[float]], scores: list[float]) -> Path:
-    """A detector that finds the same boxes in every image."""
+def build_detector(
+    path: Path, boxes: list[list[float]], scores: list[float], **further: NDArray[Any]
+) -> Path:
+    """A detector that finds the same boxes in every image.
+
+    Args:
+        path: the file to write.
+        boxes: (A, 4) x0, y0, x1, y1 in input pixels.
+        scores: (A,).
+        further: other outputs by name: heads (A,), points (A, 5, 2), rotations (A, 3, 3).
+    """
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "H", "W", 3])
-    constants = {"b": np.array(boxes, np.float32).reshape(-1, 4), "s": np.array(scores, np.float32)}
-    nodes = [helper.make_node("Identity", ["b"], ["boxes"]), helper.make_node("Identity", ["s"], ["scores"])]
+    values = {"boxes": np.reshape(boxes, (-1, 4)), "scores": np.array(scores), **further}
+    constants = {f"{name}:value": np.asarray(value, np.float32) for name, value in values.items()}
+    nodes = [helper.make_node("Identity", [f"{name}:value"], [name]) for name in values]
     outputs = [
-        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [len(boxes), 4]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [len(scores)]),
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, np.shape(value))
+        for name, value in values.items()
     ]
     return _save(path, nodes, [image], outputs, constants, detector_metadata())
 

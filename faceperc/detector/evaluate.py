@@ -115,9 +115,7 @@ def photographs(photos: list[Photo], longer: int | None = None) -> Iterator[Exam
         yield image, targets
 
 
-def mosaics(
-    photos: list[Photo], scenes: list[Photo], count: int, turned: float = 0.0
-) -> Iterator[Example]:
+def mosaics(photos: list[Photo], scenes: list[Photo], count: int, turned: float = 0.0) -> Iterator[Example]:
     """Canvases of 320 and 640 px in turn, without augmentation, the same ones in every run.
 
     ``turned``: share of the photographs that are rotated by any angle.

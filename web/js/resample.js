@@ -46,15 +46,15 @@ export function reduce(image, fx, fy, part = { left: 0, top: 0, right: image.wid
 }
 
 /**
- * Image.resize(size, BILINEAR, reducing_gap=2.0): a triangle filter that widens where the picture shrinks.
+ * Image.resize(size, BILINEAR, reducing_gap=1.0): a triangle filter that widens where the picture shrinks.
  *
  * @param {ImageData} image
  * @param {number} width wanted, pixels
  * @param {number} height wanted, pixels
  */
 export function resize(image, width, height) {
-  const fx = Math.floor(image.width / width / 2) || 1;
-  const fy = Math.floor(image.height / height / 2) || 1;
+  const fx = Math.floor(image.width / width) || 1;
+  const fy = Math.floor(image.height / height) || 1;
   const small = fx > 1 || fy > 1 ? reduce(image, fx, fy) : image;
   const columns = triangle(small.width, image.width / fx, width);
   const rows = triangle(small.height, image.height / fy, height);
