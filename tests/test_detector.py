@@ -52,7 +52,7 @@ from faceperc.detector.targets import (  # noqa: E402
     region_row,
     target_array,
 )
-from faceperc.errors import DataError, ModelError  # noqa: E402
+from faceperc.errors import ConfigError, DataError, ModelError  # noqa: E402
 from faceperc.rotations import angles_of, matrix_from_angles  # noqa: E402
 from faceperc.runtime import OnnxModel  # noqa: E402
 
@@ -158,6 +158,25 @@ def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         sources.load_photos(tmp_path, "w300", "train")
 
 
+def test_data_sets_of_the_users_join_the_pool(pack: Path, tmp_path: Path) -> None:
+    from tiny_wider import TRAIN, write_split
+
+    write_split(tmp_path, "train", TRAIN)
+    data = DetectorData(
+        str(pack), weights={"w300": 1.0, "wider": 1.0}, folders={"wider": str(tmp_path)}, sizes=(128,),
+        shares=(1.0,), batch_size=4, workers=0,
+    )  # fmt: skip
+    data.setup("fit")
+    photos = data.pools["train"].photos["wider"]
+    assert photos and "wider" not in data.pools["val"].photos
+    assert all(mosaic.decode(each).shape[:2] == each.size[::-1] for each in photos)
+    assert sum(len(each.faces) for each in photos) > 0
+    with pytest.raises(ConfigError, match="no weight"):
+        DetectorData(str(pack), weights={"w300": 1.0}, folders={"wider": str(tmp_path)})
+    with pytest.raises(DataError, match="wider"):
+        sources.load_folder("widr", str(tmp_path))
+
+
 @pytest.mark.parametrize("side", [30.0, 50.0, 170.0])
 @pytest.mark.parametrize("mirror", [False, True])
 def test_boxes_follow_the_pixels(side: float, mirror: bool) -> None:
@@ -234,15 +253,18 @@ def test_every_face_keeps_a_cell_and_regions_weigh_less() -> None:
         [150, 20, 240, 110],
     ]
     target = torch.from_numpy(target_array([head_row(row) for row in rows]))
-    face, weight = assign(cells, target, torch.zeros(len(cells)))
+    face, weight, _ = assign(cells, target, torch.zeros(len(cells)))
     assert set(face[face >= 0].tolist()) == set(range(len(rows)))
     assert (weight[face >= 0] == 1).all() and (weight == 0).any()
     regions = [region_row([0.0, 0, 128, 256], IGNORE), region_row([128, 0, 256, 256], DOUBT)]
     region = torch.from_numpy(target_array(regions))
-    face, weight = assign(cells, region, torch.full((len(cells),), 0.2))
+    face, weight, _ = assign(cells, region, torch.full((len(cells),), 0.2))
     assert (face == -1).all()
     assert (weight[cells[:, 0] < 128] == 0).all() and (weight[cells[:, 0] > 128] == 1).all()
     assert (assign(cells, region, torch.full((len(cells),), 0.5))[1] == 0).all()
+    region = torch.from_numpy(target_array([region_row([0.0, 0, 256, 256], IGNORE, heads_only=True)]))
+    _, face_weight, head_weight = assign(cells, region, torch.zeros(len(cells)))
+    assert (face_weight == 1).all() and (head_weight == 0).all()
 
 
 def test_diou_of_known_boxes() -> None:

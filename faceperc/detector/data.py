@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from faceperc.detector.augment import photometric
 from faceperc.detector.mosaic import Pool, compose, pool_of
-from faceperc.detector.sources import RENDERED, SOURCES, load_photos, load_rendered
+from faceperc.detector.sources import RENDERED, SOURCES, load_folder, load_photos, load_rendered
+from faceperc.errors import ConfigError
 
 VAL_SEED = 20261121
 
@@ -87,6 +88,8 @@ class DetectorData(pl.LightningDataModule):
         batch_size: canvases of the first size per batch.
         epoch_batches: training batches per epoch.
         val_batches: validation batches.
+        folders: data sets of the user's by name, in their authors' layouts (`faceperc.detector.adapters`);
+            each needs a weight.
         labels: folder with a face model's labels of the pack, for points and rotations; see
             `faceperc.detector.sources`.
         rendered: folder with `faceperc data render`'s train.parquet and val.parquet, the source "rendered".
@@ -104,6 +107,7 @@ class DetectorData(pl.LightningDataModule):
         batch_size: int = 32,
         epoch_batches: int = 500,
         val_batches: int = 12,
+        folders: dict[str, str] | None = None,
         labels: str | None = None,
         rendered: str | None = None,
         turned: float = 0.25,
@@ -114,6 +118,9 @@ class DetectorData(pl.LightningDataModule):
         self.root, self.sizes, self.shares, self.seed = root, sizes, shares, seed
         self.weights = dict.fromkeys(SOURCES[:-1], 1.0) if weights is None else weights
         self.batch_size, self.epoch_batches, self.val_batches = batch_size, epoch_batches, val_batches
+        self.folders = folders or {}
+        if missing := [name for name in self.folders if not self.weights.get(name)]:
+            raise ConfigError(f"data.folders names {', '.join(missing)}, which data.weights gives no weight")
         self.labels, self.rendered, self.turned = labels, rendered, turned
         self.workers = workers
         self.pools: dict[str, Pool] = {}
@@ -125,6 +132,9 @@ class DetectorData(pl.LightningDataModule):
             photos = [photo for name in names for photo in load_photos(self.root, name, split, self.labels)]
             if self.rendered is not None and self.weights.get(RENDERED, 0) > 0:
                 photos += load_rendered(self.rendered, split)
+            if split == "train":
+                for name, folder in self.folders.items():
+                    photos += load_folder(name, folder)
             self.pools[split] = pool_of(photos, self.weights)
 
     def train_dataloader(self) -> DataLoader[Batch]:

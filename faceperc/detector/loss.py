@@ -36,14 +36,16 @@ def detection_loss(predictions: Predictions, targets: list[Tensor]) -> dict[str,
     """
     scores = torch.stack([predictions.logits, predictions.heads]).detach().sigmoid()
     assigned = [assign(predictions.cells, target, scores[:, i].amax(0)) for i, target in enumerate(targets)]
-    positive = torch.stack([head >= 0 for head, _ in assigned])
+    positive = torch.stack([head >= 0 for head, _, _ in assigned])
     share = _level_share(predictions.cells[:, 2], positive)
-    weight = torch.stack([weight for _, weight in assigned]) * share
-    truth = torch.cat([target[head[head >= 0]] for target, (head, _) in zip(targets, assigned, strict=True)])
+    face_weight = torch.stack([weight for _, weight, _ in assigned]) * share
+    weight = torch.stack([weight for _, _, weight in assigned]) * share
+    truth = torch.cat(
+        [target[head[head >= 0]] for target, (head, _, _) in zip(targets, assigned, strict=True)]
+    )
     iou, diou = iou_and_diou(predictions.boxes[positive], truth[:, :4])
     iou = iou.detach().clamp(0, 1)
     seen, trust = truth[:, SEEN], truth[:, TRUST]
-    face_weight = weight.clone()
     face_weight[positive] = torch.where(seen.isnan(), 0.0, weight[positive])
     here = weight[positive]
     losses = {
@@ -93,7 +95,7 @@ def _level_share(stride: Tensor, positive: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign(cells: Tensor, target: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+def assign(cells: Tensor, target: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Centre sampling within the pyramid level that fits the head's size (FCOS with soft level borders).
 
     A cell is positive for a head if it lies within RADIUS strides of its centre and its box's side is within
@@ -106,13 +108,16 @@ def assign(cells: Tensor, target: Tensor, scores: Tensor) -> tuple[Tensor, Tenso
         scores: (A,) current scores in [0, 1].
 
     Returns:
-        head: (A,) row of the cell's head in ``target``, or -1. weight: (A,) loss weight of the cell's scores.
+        head: (A,) row of the cell's head in ``target``, or -1.
+        face_weight, head_weight: (A,) loss weights of the cell's two scores.
     """
     is_head = target[:, WEIGHT] == HEAD
-    weight = _negative_weight(cells, target[~is_head], scores)
+    regions = target[~is_head]
+    of_faces = _negative_weight(cells, regions[regions[:, TRUST] == 1], scores)
+    weights = torch.stack([of_faces, _negative_weight(cells, regions, scores)])
     head = torch.full((len(cells),), -1, dtype=torch.long, device=cells.device)
     if not is_head.any():
-        return head, weight
+        return head, weights[0], weights[1]
     rows = is_head.nonzero()[:, 0]
     boxes = target[rows, :4]
     stride = cells[:, 2]
@@ -123,15 +128,15 @@ def assign(cells: Tensor, target: Tensor, scores: Tensor) -> tuple[Tensor, Tenso
     octave = torch.where((stride == stride.min())[:, None], octave.clamp(min=0), octave)
     octave = torch.where((stride == stride.max())[:, None], octave.clamp(max=0), octave).abs()
     near = (distance < RADIUS + MARGIN) & (octave < BAND + MARGIN)
-    weight = torch.where(near.any(1), torch.zeros_like(weight), weight)
+    weights[:, near.any(1)] = 0.0
     cost = torch.where((distance < RADIUS) & (octave < BAND), distance + octave, torch.inf)
     best = (distance + 4 * octave).argmin(0)  # (M,): every head keeps one cell
     cost[best, torch.arange(len(rows), device=cells.device)] = -1.0
     value, nearest = cost.min(1)
     positive = value < torch.inf
     head[positive] = rows[nearest[positive]]
-    weight[positive] = 1.0
-    return head, weight
+    weights[:, positive] = 1.0
+    return head, weights[0], weights[1]
 
 
 def _negative_weight(cells: Tensor, regions: Tensor, scores: Tensor) -> Tensor:

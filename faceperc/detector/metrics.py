@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faceperc.detector.targets import BOX, HEAD, LIMIT, SEEN, WEIGHT, faces_of
+from faceperc.detector.targets import BOX, HEAD, LIMIT, SEEN, TRUST, WEIGHT, faces_of
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -106,7 +106,7 @@ def judge(boxes: Array, scores: Array, targets: NDArray[np.floating]) -> tuple[M
     rows = np.asarray(targets, dtype=np.float64)
     head = rows[:, WEIGHT] == HEAD
     faces, ignored = faces_of(rows), rows[(rows[:, WEIGHT] == 0) | (head & np.isnan(rows[:, SEEN])), BOX]
-    doubt = rows[(rows[:, WEIGHT] > 0) & (rows[:, LIMIT] < 1), BOX]
+    doubt = rows[(rows[:, WEIGHT] > 0) & (rows[:, LIMIT] < 1) & (rows[:, TRUST] == 1), BOX]
     apart = iou_matrix(boxes, faces).max(axis=1, initial=0.0) < 0.1
     centre = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     within: NDArray[np.bool_] = (centre >= doubt[None, :, :2]) & (centre <= doubt[None, :, 2:])

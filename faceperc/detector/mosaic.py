@@ -273,7 +273,9 @@ def decode(photo: Photo) -> Image:
 def _decoded(photo: Photo) -> tuple[Image, Image | None]:
     """(H, W, 3) uint8 RGB, and (H, W) uint8 alpha where the picture has one."""
     data = photo.data if isinstance(photo.data, bytes) else photo.data.read_bytes()
-    flags = cv2.IMREAD_UNCHANGED if photo.source == RENDERED else cv2.IMREAD_COLOR
+    # labels are of the picture as it is stored: an orientation in its header is not applied
+    colour = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_UNCHANGED if photo.source == RENDERED else colour
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         where = photo.source if isinstance(photo.data, bytes) else photo.data

@@ -19,13 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from faceperc._names import unknown_name
 from faceperc.crop import box_from_landmarks
 from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
 from faceperc.data.prepared import unpack_label
 from faceperc.data.rows import decode_image, digest, read_rows
 from faceperc.data.source import data_folder
 from faceperc.data.teachers.format import labels_path, read_labels
+from faceperc.detector.adapters import READERS
 from faceperc.detector.hair import head_box_from_hair
+from faceperc.detector.labelled import LabelledPhoto, five_points
 from faceperc.detector.metrics import iou_matrix
 from faceperc.detector.targets import (
     BOX,
@@ -141,6 +144,39 @@ def load_rendered(folder: str | Path, split: str) -> list[Photo]:
     return [photo for row in read_rows(path, _COLUMNS) if (photo := _photo(RENDERED, row)) is not None]
 
 
+def load_folder(name: str, folder: str) -> list[Photo]:
+    """The training photographs of a data set that the user owns, in its authors' layout.
+
+    Args:
+        name: one of `faceperc.detector.adapters.READERS`.
+        folder: where it lies.
+
+    Raises:
+        DataError: if the name is unknown or the folder is not that data set's.
+    """
+    if name not in READERS:
+        raise DataError(unknown_name("data set", name, READERS))
+    return [photo_of(labelled) for labelled in READERS[name](folder)]
+
+
+def photo_of(labelled: LabelledPhoto) -> Photo:
+    """A labelled photograph as the mosaics need it."""
+    rows = []
+    for face in labelled.faces:
+        if face.ignore:
+            rows.append(region_row(face.box, IGNORE))
+            continue
+        # without a word on it, what somebody labelled as a face is one that can be seen
+        seen = 1.0 if face.visible or face.rotation is None else np.nan if face.visible is None else 0.0
+        points = None if seen != 1 else face.points
+        rows.append(head_row(face.box, seen=seen, points=points, rotation=face.rotation))
+    width, height = labelled.size
+    # faces are labelled, or some of them are; of heads from behind nobody can be sure
+    whole = [-0.5, -0.5, width - 0.5, height - 0.5]
+    rows.append(region_row(whole, DOUBT, heads_only=labelled.complete))
+    return Photo(labelled.source, labelled.path_or_bytes, labelled.size, target_array(rows))
+
+
 def _add_teacher(photos: list[Photo], path: Path) -> None:
     """Write a teacher's points and rotations into the rows of the faces whose boxes they fit."""
     if not path.is_file():
@@ -168,12 +204,6 @@ def _add_label(targets: NDArray[np.float32], label: Any) -> None:
         row[ROTATION] = matrix_from_angles(*values).ravel()
     elif label.task == "landmarks" and label.confidence >= SURE_POINTS and np.isnan(row[POINTS]).any():
         row[POINTS] = five_points(values).ravel()
-
-
-def five_points(landmarks: Array) -> Array:
-    """(68, 2) iBUG landmarks -> (5, 2): centres of the right and left eye, nose tip, corners of the mouth."""
-    eyes = [landmarks[36:42].mean(0), landmarks[42:48].mean(0)]
-    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
 
 
 def _photo(source: str, row: Row) -> Photo | None:

@@ -18,7 +18,9 @@ BOX = slice(0, 4)  # x0, y0, x1, y1 in pixels
 WEIGHT = 4  # of a region; HEAD marks a head
 LIMIT = 5  # of a region
 SEEN = 6  # 1 if the face of the head can be seen, 0 if only its back can, NaN in between
-TRUST = 7  # 1 if the box of the head is right, 0 if it is a rough guess
+TRUST = (
+    7  # of a head: 1 if its box is right, 0 if it is a rough guess; of a region: 0 if it is for heads only
+)
 POINTS = slice(
     8, 18
 )  # x, y of the subject's right eye, left eye, nose tip, right and left corner of the mouth
@@ -50,11 +52,14 @@ def head_row(
     return row
 
 
-def region_row(box: ArrayLike, kind: tuple[float, float]) -> Array:
-    """(WIDTH,) row of a region with its (weight, limit)."""
+def region_row(box: ArrayLike, kind: tuple[float, float], *, heads_only: bool = False) -> Array:
+    """(WIDTH,) row of a region with its (weight, limit).
+
+    ``heads_only``: faces are labelled there, but not the heads that are seen from behind.
+    """
     row = np.full(WIDTH, np.nan)
     row[BOX] = box
-    row[[WEIGHT, LIMIT]] = kind
+    row[[WEIGHT, LIMIT, TRUST]] = *kind, 0.0 if heads_only else 1.0
     return row
 
 

@@ -3,9 +3,12 @@
 Nothing is downloaded. Each reader gives `faceperc.detector.labelled.LabelledPhoto`; images stay on the disk.
 """
 
+from collections.abc import Callable
+
 from faceperc.detector.adapters.directmhp import read_agora, read_panoptic
 from faceperc.detector.adapters.posed import read_300w_lp, read_aflw2000
 from faceperc.detector.adapters.wider import read_wider
+from faceperc.detector.labelled import LabelledPhoto
 
 #: Source -> its licence, for the record in the model's metadata.
 LICENCES = {
@@ -16,4 +19,21 @@ LICENCES = {
     "agora": "AGORA: non-commercial scientific research, after registration",
 }
 
-__all__ = ["LICENCES", "read_300w_lp", "read_aflw2000", "read_agora", "read_panoptic", "read_wider"]
+#: Source -> reader of its training photographs.
+READERS: dict[str, Callable[[str], list[LabelledPhoto]]] = {
+    "wider": read_wider,
+    "300w-lp": read_300w_lp,
+    "aflw2000": read_aflw2000,
+    "panoptic": read_panoptic,
+    "agora": read_agora,
+}
+
+__all__ = [
+    "LICENCES",
+    "READERS",
+    "read_300w_lp",
+    "read_aflw2000",
+    "read_agora",
+    "read_panoptic",
+    "read_wider",
+]
