@@ -6,6 +6,7 @@ import argparse
 import random
 from pathlib import Path
 
+from rich.progress import Progress
 from rich.table import Table
 
 from faceperc._console import plain_console
@@ -20,6 +21,7 @@ from faceperc.data.teachers.agreement import GAPS, agreement
 from faceperc.data.teachers.format import labels_path, read_labels, write_labels
 from faceperc.data.teachers.model import label_source, teacher_of
 from faceperc.predict import Predictor
+from faceperc.synthetic.store import Order, render_file
 from faceperc.zoo import DEFAULT_MODEL
 
 _SHOWN = 10  # problems that are printed in full
@@ -53,7 +55,16 @@ def main(args: list[str]) -> int:
     agree.add_argument("--labels", help="folder of the teacher's labels; else the data folder")
     agree.add_argument("--data", help="data folder; else FACEPERC_DATA")
     agree.add_argument("--split", default="val", help="the split to compare")
+    heads = commands.add_parser("render", help="render heads with exact labels, seen from every side")
+    heads.add_argument("count", type=int, help="number of heads")
+    heads.add_argument("--out", required=True, help="parquet file; an interrupted run goes on where it was")
+    heads.add_argument("--size", type=int, default=160, help="side of the pictures in pixels")
+    heads.add_argument("--seed", type=int, default=0, help="another seed gives other people")
+    heads.add_argument("--workers", type=int, default=1, help="processes")
+    heads.add_argument("--data", help="data folder, which holds the face model; else FACEPERC_DATA")
     options = parser.parse_args(args)
+    if options.command == "render":
+        return _render(options)
     if options.command == "label":
         return _label(options)
     if options.command == "agree":
@@ -78,6 +89,17 @@ def _label(options: argparse.Namespace) -> int:
                 continue
             labels = list(label_source(predictor, source, options.data, split))
             print(f"{write_labels(path, teacher, labels)}: {len(labels)} labels")
+    return 0
+
+
+def _render(options: argparse.Namespace) -> int:
+    """Render heads, with a progress bar."""
+    order = Order(options.count, options.size, options.seed, options.data)
+    with Progress(console=plain_console()) as progress:
+        bar = progress.add_task("heads", total=order.count)
+        for done in render_file(order, options.out, options.workers):
+            progress.update(bar, completed=done)
+    print(f"{options.out}: {order.count} heads")
     return 0
 
 
