@@ -24,16 +24,58 @@ def write_file(path: str | Path, data: bytes) -> Path:
         if target.exists() and not target.is_file():
             target.write_bytes(data)
             return Path(path)
-        # a folder of its own: the name is free and short, and the file gets the mode of any new file
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
-            draft = Path(scratch, "draft")
-            draft.write_bytes(data)
-            if target.exists():
-                shutil.copymode(target, draft)
-            os.replace(draft, target)
+        draft = Draft(path)
+        try:
+            draft.path.write_bytes(data)
+            draft.finish()
+        finally:
+            draft.discard()
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _refusal(path, error) from error
     return Path(path)
+
+
+class Draft:
+    """A file that grows under a temporary name in the folder where it is to stand.
+
+    Attributes:
+        path: where to write until it is finished.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Make room for a file.
+
+        Raises:
+            UsageError: if the folder is missing or not writable.
+        """
+        try:
+            self._target = Path(os.path.realpath(path))
+            # a folder of its own: the name is free and short, and the file gets the mode of any new file
+            self._scratch = tempfile.TemporaryDirectory(dir=self._target.parent, prefix=".")
+        except (OSError, ValueError) as error:
+            raise _refusal(path, error) from error
+        self.path = Path(self._scratch.name, "draft")
+
+    def finish(self) -> None:
+        """Give the file its name.
+
+        Raises:
+            UsageError: if it cannot be renamed.
+        """
+        try:
+            if self._target.exists():
+                shutil.copymode(self._target, self.path)
+            os.replace(self.path, self._target)
+        except OSError as error:
+            raise _refusal(self._target, error) from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what was not finished."""
+        self._scratch.cleanup()
 
 
 def check_target(path: str | Path) -> None:

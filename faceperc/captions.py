@@ -37,7 +37,8 @@ def draw_captions(picture: Image.Image, faces: Faces) -> None:
 
 def caption(face: Face) -> list[Row]:
     """The rows (name, value) that describe a face; points and masks speak for themselves in the picture."""
-    rows: list[Row] = [] if math.isnan(face.score) else [("face", f"{face.score:.0%}")]
+    name = "face" if face.track is None else f"face {face.track}"
+    rows: list[Row] = [] if math.isnan(face.score) else [(name, f"{face.score:.0%}")]
     if face.is_hidden:
         rows = [("head", "face not seen")]
     for name, result in face.tasks.items():

@@ -1,6 +1,6 @@
 """The command line. `faceperc --help` is the manual.
 
-Exit codes: 0 done, 1 some inputs failed (each named, the rest done), 2 wrong usage.
+Exit codes: 0 done, 1 some inputs failed (each named, the rest done), 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -152,6 +152,50 @@ def predict(
         _write_json(json_file, {"model": predictor.metadata.name, "results": results, "errors": failures})
     if failures:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: faceperc video clip.mp4 --out drawn.mp4 --json faces.jsonl")
+def video(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help="A video file, a camera's number, a URL, or a folder of images."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="OUT.mp4", help="Write the drawn frames, without the sound.")
+    ] = None,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write a line of JSON per frame; - for standard output."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show the drawn frames; q or Esc ends.")] = False,
+    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
+    no_track: Annotated[
+        bool, typer.Option("--no-track", help="Detect in each frame; no identities.")
+    ] = False,
+    no_smooth: Annotated[
+        bool, typer.Option("--no-smooth", help="Leave the results as they are seen.")
+    ] = False,
+    redetect: Annotated[float, typer.Option(help="Look for new faces after so many seconds.")] = 0.5,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of a folder; 25 by default.")] = None,
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
+    detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads within an operator.")] = None,
+    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
+) -> None:
+    """Follow the faces of a video. Ctrl-C ends it and keeps what is done by then."""
+    from faceperc.predict import Predictor
+    from faceperc.video.cli import Outputs, run
+    from faceperc.video.stream import FaceStream
+
+    outputs = Outputs(out, json_file, show)
+    names = _names(tasks)
+    predictor = Predictor(
+        model, detector=detector, tasks=names, threads=threads, provider=provider, min_score=min_score
+    )
+    code = run(source, outputs, FaceStream(predictor, not no_track, not no_smooth, redetect), fps)
+    if code:
+        raise typer.Exit(code)
 
 
 class _Pictures:

@@ -8,7 +8,7 @@ class FacepercError(Exception):
 
 
 class ImageError(FacepercError):
-    """An image that cannot be read or is outside the limits. The message names the file and the reason."""
+    """An image or video that cannot be read or is outside the limits. The message names it and the reason."""
 
 
 class ModelError(FacepercError):

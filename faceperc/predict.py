@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,9 @@ from faceperc.metadata import ModelMetadata, TaskInfo, check_takes_crops
 from faceperc.results import Face, Faces
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
+
+if TYPE_CHECKING:
+    from faceperc.video.frames import VideoSource
 
 Array = NDArray[np.float64]
 
@@ -171,6 +174,47 @@ class Predictor:
         results = self._analyse(pixels, found.boxes[:count]) + self._present_hidden(found[count:])
         each = zip(found.boxes, found.scores, results, found.visibility, strict=True)
         return Faces(tuple(Face(*face) for face in each), pixels, source, self.metadata.name)
+
+    def stream(
+        self,
+        source: VideoSource,
+        *,
+        track: bool = True,
+        smooth: bool = True,
+        redetect: float = 0.5,
+        fps: float | None = None,
+    ) -> Iterator[Faces]:
+        """Predict frame after frame, with identities that stay (docs/video.md).
+
+        Args:
+            source: a video file, a camera's number, a URL (``rtsp://``, ``http://``, ...), a folder of
+                images, or an iterable of frames. All but the last two need ``pip install "faceperc[video]"``.
+            track: give faces identities, and detect only where tracking is in doubt; else in each frame.
+            smooth: smooth the results through time; only where faces are tracked.
+            redetect: seconds after which new faces are looked for, at the latest; 0 for every frame.
+            fps: frames per second of a folder or iterable, by default 25; the others know their times.
+
+        Returns:
+            The faces of each frame, with its ``index`` and ``time``; a tracked face has its ``track``. Of a
+            camera or broadcast that is faster than the models the newest frame is taken. Damaged frames are
+            left out, and at the end a RuntimeWarning tells what was lost.
+
+        Raises:
+            ImageError: if the source cannot be opened, or while it is read.
+            UsageError: if an argument is not usable, or PyAV is needed and not installed.
+            ModelError: if a model fails.
+        """
+        from faceperc.video.stream import stream_faces
+
+        return stream_faces(
+            self,
+            source,
+            track=track,
+            smooth=smooth,
+            redetect=redetect,
+            fps=fps,
+            max_pixels=self._max_pixels,
+        )
 
     def _detect(self, image: NDArray[np.uint8]) -> tuple[Detections, int]:
         """The faces, the highest score first, then the heads that show none; and how many are faces."""

@@ -39,12 +39,14 @@ class Face:
             if the detector tells it.
         visibility: in [0, 1], how much of the confidence that a head is there is one that its face can be
             seen: near 1 from the front, near 0 from behind. NaN where the detector does not tell heads.
+        track: the face's identity within a video, from 1, or None where faces are not tracked.
     """
 
     box: NDArray[np.float64]
     score: float
     tasks: Mapping[str, Kind] = field(default_factory=dict)
     visibility: float = math.nan
+    track: int | None = None
 
     def __post_init__(self) -> None:
         """Check the box and the visibility.
@@ -95,12 +97,14 @@ class Face:
         lines = [f"  {name}: {result.summary()}" for name, result in self.tasks.items()]
         score = "" if math.isnan(self.score) else f" score {self.score:.2f}"
         visibility = "" if math.isnan(self.visibility) else f" visibility {self.visibility:.2f}"
-        return "\n".join([f"<Face box ({box}){score}{visibility}", *lines]) + ">"
+        track = "" if self.track is None else f" {self.track}"
+        return "\n".join([f"<Face{track} box ({box}){score}{visibility}", *lines]) + ">"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``visibility`` (null if
-        unknown), ``tasks`` by name."""
+        unknown), ``tasks`` by name, and ``track`` in a video."""
         return {
+            **({} if self.track is None else {"track": self.track}),
             "box": numbers(self.box, 3),
             "score": None if math.isnan(self.score) else round(self.score, 5),
             "visibility": None if math.isnan(self.visibility) else round(self.visibility, 5),
@@ -114,16 +118,20 @@ class Faces:
 
     Attributes:
         faces: the best first (highest detector score), then the heads that show no face; or in the order of
-            the boxes that the caller gave.
+            the boxes that the caller gave, or of their tracks.
         image: (H, W, 3) uint8 RGB, upright, as it was analysed.
         source: path of the image, or None where it was not a file.
         model: name of the model.
+        index: number of the frame in its video, from 0, or None.
+        time: when the frame is shown, seconds since the video's beginning, or None.
     """
 
     faces: tuple[Face, ...]
     image: NDArray[np.uint8]
     source: str | None = None
     model: str = ""
+    index: int | None = None
+    time: float | None = None
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -148,7 +156,8 @@ class Faces:
         height, width = self.image.shape[:2]
         count = f"{len(self)} face{'' if len(self) == 1 else 's'}"
         source = self.source or "an image"
-        return f"<Faces: {count} in {source} ({width} x {height}), model {self.model or 'unknown'}>"
+        frame = "" if self.time is None else f", frame {self.index} at {self.time:.2f} s"
+        return f"<Faces: {count} in {source} ({width} x {height}){frame}, model {self.model or 'unknown'}>"
 
     def draw(self) -> Image.Image:
         """A copy of the image with everything that was found drawn on it."""
@@ -176,11 +185,13 @@ class Faces:
         return write_file(path, data)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``source``, ``model``, ``image`` (width, height) and ``faces``."""
+        """JSON-ready: ``source``, ``model``, ``image`` (width, height) and ``faces``, and of a video's frame
+        ``index`` and ``time``."""
         height, width = self.image.shape[:2]
         return {
             "source": self.source,
             "model": self.model,
+            **self._when(),
             "image": {"width": width, "height": height},
             "faces": [face.to_dict() for face in self.faces],
         }
@@ -202,10 +213,17 @@ class Faces:
             raise UsageError("to_dataframe needs pandas: pip install pandas") from error
         return pandas.DataFrame([self._row(face) for face in self.faces])
 
+    def _when(self) -> dict[str, float]:
+        """``index`` and ``time`` of a video's frame."""
+        known = {"index": self.index, "time": None if self.time is None else round(self.time, 6)}
+        return {name: value for name, value in known.items() if value is not None}
+
     def _row(self, face: Face) -> dict[str, float | str | None]:
         corners = zip(("x0", "y0", "x1", "y1"), face.box.tolist(), strict=True)
-        row: dict[str, float | str | None] = {"source": self.source, "score": face.score}
+        row: dict[str, float | str | None] = {"source": self.source, **self._when(), "score": face.score}
         row["visibility"] = face.visibility
+        if face.track is not None:
+            row["track"] = face.track
         row.update({f"box.{name}": value for name, value in corners})
         for task, result in face.tasks.items():
             row.update({f"{task}.{name}": value for name, value in result.columns().items()})

@@ -14,7 +14,7 @@ from tiny_onnx import FACE_TASKS, build_detector, build_face_model, face_metadat
 
 from faceperc.bench.cli import main
 from faceperc.bench.clock import Spread, Times, ratio, time_in_turn
-from faceperc.bench.report import BEGIN, END, update_page
+from faceperc.bench.report import BEGIN, COMMAND, END, update_page
 from faceperc.bench.work import multiply_adds
 from faceperc.errors import ModelError, UsageError
 from faceperc.zoo import ZOO
@@ -146,3 +146,11 @@ def test_multiply_adds_of_products_and_convolutions(tmp_path: Path) -> None:
     assert multiply_adds(save(nodes)) == 6 * 4 * 4 * (2 * 3 * 3) + 5 * (6 * 4 * 4) + 7 * 5
     nodes[1] = helper.make_node("Mystery", ["maps"], ["row"], domain="custom")
     assert multiply_adds(save(nodes)) is None
+
+
+def test_update_page__each_command_has_its_own_place(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    lines = [line.replace(COMMAND, f"{COMMAND} video") for line in (BEGIN, END)]
+    page.write_text(f"{BEGIN}\nold\n{END}\n{lines[0]}{lines[1]}\n")
+    update_page(page, "of video", f"{COMMAND} video")
+    assert page.read_text() == f"{BEGIN}\nold\n{END}\n{lines[0]}\n\nof video\n{lines[1]}\n"

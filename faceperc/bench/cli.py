@@ -14,18 +14,24 @@ from faceperc.zoo import DEFAULT_MODEL
 
 
 def main(args: list[str]) -> int:
-    """Time prediction, or with the first argument `train` a training; `--help` lists the options."""
+    """Time prediction, or with the first argument `train` a training or `video` a video; `--help` lists the
+    options."""
     if args[:1] == ["train"]:
         from faceperc.bench.train import main as train
 
         return train(args[1:])
+    if args[:1] == ["video"]:
+        from faceperc.bench.video import main as video
+
+        return video(args[1:])
     args = args[1:] if args[:1] == ["predict"] else args
     parser = argparse.ArgumentParser(
         prog="faceperc bench [predict]",
         description="Time face models in turn with a reference: latency (batch 1) and throughput (batch 8) "
         "by threads, the detector, the parts of a prediction, a new process and its memory. Ratios compare "
         "runs of the same round, by processor time with one thread and by time on the wall with more. U is "
-        "the cost of timm's vit_tiny_patch16_224. 'faceperc bench train --help' times a training instead.",
+        "the cost of timm's vit_tiny_patch16_224. 'faceperc bench train --help' times a training instead, "
+        "'faceperc bench video --help' faces through a video.",
         epilog="Example: faceperc bench mine.onnx mine-int8.onnx --json bench.json",
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="a name from 'faceperc models', or a file")
@@ -35,7 +41,7 @@ def main(args: list[str]) -> int:
         metavar="NAME",
         help="what runs the models, not the reference: cpu, cuda, tensorrt, openvino",
     )
-    parser.add_argument("--threads", type=_counts, metavar="1,2", help="default: 1, 2, 4 ... all cores")
+    parser.add_argument("--threads", type=counts, metavar="1,2", help="default: 1, 2, 4 ... all cores")
     parser.add_argument("--rounds", type=count, default=30, help="how often each is timed (default: 30)")
     parser.add_argument("--starts", type=count, default=5, help="new processes of each model (default: 5)")
     parser.add_argument("--no-unit", action="store_true", help="leave out U, which takes a while to build")
@@ -76,7 +82,8 @@ def count(text: str) -> int:
     return number
 
 
-def _counts(text: str) -> list[int]:
+def counts(text: str) -> list[int]:
+    """Several of them, separated by commas."""
     return [count(part) for part in text.split(",")]
 
 

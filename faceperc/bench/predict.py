@@ -171,13 +171,13 @@ def bench(
         ModelError: if a model cannot be opened, or is no face model that takes crops.
         UsageError: if two models have the same name.
     """
-    machine = _machine()
+    where = machine()
     candidates = _candidates(models, reference, provider)
     speeds: list[Speed] = []
     for count in threads:
         speeds += _speeds(candidates, count, rounds, unit and count == 1)
     return Bench(
-        machine=machine,
+        machine=where,
         speeds=speeds,
         parts=_parts(candidates[0], rounds),
         starts=[_start(each, starts) for each in candidates],
@@ -334,7 +334,8 @@ def _start(candidate: Candidate, times: int) -> Start:
     )
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Processor, cores, versions, and the load now."""
     import onnxruntime
 
     return {

@@ -13,8 +13,9 @@ from faceperc.bench.clock import Spread, digits
 from faceperc.bench.predict import Bench
 from faceperc.errors import UsageError
 
-#: What stands between these lines of a page is replaced.
-BEGIN, END = "<!-- faceperc bench -->", "<!-- end of faceperc bench -->"
+COMMAND = "faceperc bench"
+#: What stands between these lines of a page is replaced; other commands have lines of their own.
+BEGIN, END = f"<!-- {COMMAND} -->", f"<!-- end of {COMMAND} -->"
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,8 @@ def tables(found: Bench) -> list[Table]:
     ]
 
 
-def machine_line(found: Bench) -> str:
+def machine_line(machine: dict[str, Any]) -> str:
     """Where it was measured, in one line."""
-    machine = found.machine
     load = "" if machine["load"] is None else f", load {machine['load']:.1f} before"
     return (
         f"{machine['processor']}, {machine['cores']} cores{load}; {machine['system']}, "
@@ -84,7 +84,12 @@ def machine_line(found: Bench) -> str:
 
 
 def show(found: Bench) -> None:
-    """Print the tables."""
+    """Print what was measured."""
+    show_tables(machine_line(found.machine), tables(found))
+
+
+def show_tables(heading: str, tables: Sequence[Table]) -> None:
+    """Print tables below a heading."""
     from rich import box, table
 
     from faceperc._console import plain_console
@@ -92,8 +97,8 @@ def show(found: Bench) -> None:
     console = plain_console()
     if not console.is_terminal:  # a file or a pipe is as wide as it needs to be
         console = plain_console(140)
-    console.print(machine_line(found))
-    for each in tables(found):
+    console.print(heading)
+    for each in tables:
         grid = table.Table(*each.headings, title=each.title, box=box.SIMPLE_HEAD)
         for row in each.rows:
             grid.add_row(*row)
@@ -101,9 +106,14 @@ def show(found: Bench) -> None:
 
 
 def markdown(found: Bench, command: str) -> str:
-    """The tables in Markdown, below the command that measured them and the machine."""
-    blocks = [f"`{command}` on {machine_line(found)}.\n"]
-    for each in tables(found):
+    """What was measured in Markdown, below the command that did and the machine."""
+    return markdown_tables(command, machine_line(found.machine), tables(found))
+
+
+def markdown_tables(command: str, machine: str, tables: Sequence[Table]) -> str:
+    """Tables in Markdown, below the command that measured them and the machine."""
+    blocks = [f"`{command}` on {machine}.\n"]
+    for each in tables:
         lines = [each.headings, ("---",) * len(each.headings), *each.rows]
         blocks.append(f"**{each.title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines))
     return "\n".join(blocks)
@@ -114,21 +124,22 @@ def document(found: Bench) -> dict[str, Any]:
     return dataclasses.asdict(found)
 
 
-def update_page(path: Path, text: str) -> None:
-    """Replace what a page has between the lines BEGIN and END.
+def update_page(path: Path, text: str, command: str = COMMAND) -> None:
+    """Replace what a page has between the lines BEGIN and END, or those of another command.
 
     Raises:
         UsageError: if the page is missing or lacks these lines.
     """
+    first, last = (line.replace(COMMAND, command) for line in (BEGIN, END))
     try:
         page = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise UsageError(f"{path}: lacks the lines {BEGIN} and {END}, between which the figures go")
-    write_file(path, f"{before}{BEGIN}\n\n{text}\n{END}{after}".encode())
+        raise UsageError(f"{path}: lacks the lines {first} and {last}, between which the figures go")
+    write_file(path, f"{before}{first}\n\n{text}\n{last}{after}".encode())
 
 
 def _text(value: Spread | float | None, form: str) -> str:
