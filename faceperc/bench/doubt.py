@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc.detector.mosaic import decode
-from faceperc.detector.sources import load_photos
+from faceperc.detector.sources import Photo, load_photos
 from faceperc.kinds import Points
 from faceperc.predict import Predictor
 from faceperc.video.smooth import face_size
