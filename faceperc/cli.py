@@ -33,6 +33,7 @@ TRAINING = {
     "compare": ("faceperc.evaluate.compare", "Show by how much two models differ on the same faces."),
     "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
     "eval-wider": ("faceperc.detector.evaluate_wider", "Measure a detector on WIDER FACE, the official way."),
+    "eval-heads": ("faceperc.detector.evaluate_heads", "Measure a detector on heads from every side."),
     "bench": ("faceperc.bench.cli", "Time prediction, or the stages of a training."),
     "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
     "export-engine": ("faceperc.export.tensorrt", "Build a TensorRT engine from an ONNX file."),

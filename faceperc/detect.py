@@ -72,7 +72,7 @@ class FaceDetector:
         self.info: DetectorInfo = info
         self.min_score = info.nms_score if min_score is None else float(min_score)
         self.tiles = tiles
-        self._model = model
+        self.model = model
 
     def detect(self, image: NDArray[np.uint8]) -> tuple[Array, Array]:
         """Find the faces of one image.
@@ -114,7 +114,7 @@ class FaceDetector:
         found = self._look(image)
         if heads and found.heads is None:
             raise UsageError(
-                f"{self._model.metadata.name} finds faces only: its file lacks the output 'heads'; "
+                f"{self.model.metadata.name} finds faces only: its file lacks the output 'heads'; "
                 "use another detector, or leave 'heads' out"
             )
         if self._cuts_up(image):
@@ -127,8 +127,8 @@ class FaceDetector:
     def _look(self, image: NDArray[np.uint8]) -> Detections:
         """One run of the model: one box for each head that it is sure enough of."""
         padded, scale = fit(image, self.info.max_side, self.info.stride)
-        metadata = self._model.metadata
-        outputs = self._model.run({metadata.input: padded[None]})
+        metadata = self.model.metadata
+        outputs = self.model.run({metadata.input: padded[None]})
         check_detector_outputs({name: each.shape for name, each in outputs.items()}, metadata.name)
         found = _candidates(outputs, self.min_score, scale)
         found = found[_centre_inside(found.boxes, image.shape[1], image.shape[0])]  # none in the padding

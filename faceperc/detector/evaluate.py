@@ -78,7 +78,7 @@ class Report:
 
 def evaluate(detector: FaceDetector, name: str, examples: Iterable[Example]) -> Report:
     """Run a detector over a set of pictures; `detector.min_score` is the default score that is judged."""
-    curve = FaceDetector(detector._model, min_score=LOWEST)
+    curve = FaceDetector(detector.model, min_score=LOWEST)
     parts, unjudged = [], 0
     for image, targets in examples:
         matches, doubtful = judge(*curve.detect(image), targets)

@@ -15,7 +15,7 @@ BAND = 0.7  # octaves by which a head's side may differ from a level's default a
 FEW = 8  # a level with fewer positive cells in a batch is weighted as if it had so many
 MARGIN = 0.5  # octaves beyond the band, and strides beyond the radius, in which a cell is ignored
 ROUGH = 0.8  # wanted head score where the label's box is a rough guess, so that no IoU can be had
-WEIGHTS = {"face": 2.0, "head": 1.0, "box": 2.0, "points": 10.0, "rotation": 3.0}
+WEIGHTS = {"face": 2.0, "head": 3.0, "box": 2.0, "points": 10.0, "rotation": 3.0}
 
 
 def detection_loss(predictions: Predictions, targets: list[Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ project's own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -97,24 +98,23 @@ class FaceDetector(nn.Module):
         Args:
             image: (N, H, W, 3) uint8 RGB; H and W are multiples of 32.
         """
-        return unpack(*self.raw(image))
-
-    def raw(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last layer says: (N, A, C) with the channels of OUTPUTS, and the (A, 3) cells."""
         # cast first: TensorRT transposes no uint8
         x = (image.to(self.last.weight.dtype).permute(0, 3, 1, 2) - MEAN) / STD
-        return self.after_stem(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        features = self.features(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        raw = [self.last_of(level)(x).flatten(2).transpose(1, 2).float() for level, x in enumerate(features)]
+        cells = [_cells(x, stride) for x, stride in zip(features, STRIDES, strict=True)]
+        return unpack(torch.cat(raw, 1), torch.cat(cells))
 
-    def after_stem(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H / 4, W / 4) features of the stem -> as `raw`."""
-        raw, cells = [], []
-        for level, features in enumerate(self._pyramid(x)):
-            answers = self.last(self.head(features, level)).flatten(2).transpose(1, 2).float()
-            scale = answers.new_ones(answers.shape[-1])
-            scale[BOX_CHANNELS] = self.box_scale[level]
-            raw.append(answers * scale)
-            cells.append(_cells(features, STRIDES[level]))
-        return torch.cat(raw, 1), torch.cat(cells)
+    def features(self, x: Tensor) -> list[Tensor]:
+        """(N, C, H / 4, W / 4) of the stem -> what the last layer reads at strides 8, 16, 32 and 64."""
+        return [self.head(each, level) for level, each in enumerate(self._pyramid(x))]
+
+    def last_of(self, level: int) -> Callable[[Tensor], Tensor]:
+        """The last layer at a level, (N, C, H, W) -> the channels of OUTPUTS; each level scales its boxes."""
+        scale = self.last.weight.new_ones(sum(OUTPUTS.values()))
+        scale[BOX_CHANNELS] = self.box_scale[level]
+        weight, bias = self.last.weight * scale[:, None, None, None], _bias(self.last) * scale
+        return lambda x: F.conv2d(x, weight, bias)
 
     def _pyramid(self, x: Tensor) -> list[Tensor]:
         """(N, C, H / 4, W / 4) -> maps of ``neck`` channels at strides 8, 16, 32 and 64."""
