@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from faceperc.detect import MAX_FACES, MIN_SIDE
+from faceperc.detect import MIN_SIDE
 from faceperc.export.crop import add_extent
 from faceperc.export.graph import GraphBuilder
 from faceperc.metadata import DetectorInfo
@@ -57,26 +57,9 @@ def add_faces(
     centre = op.Mul(op.Add(low, high), 0.5)
     inside = op.And(op.GreaterOrEqual(centre, -0.5), op.LessOrEqual(centre, op.Sub(extent, 0.5)))
     inside = op.ReduceMin(op.Cast(inside, to=TensorProto.FLOAT), [1], keepdims=0)  # nothing in the padding
-    if "heads" not in cells:
-        index = _suppressed(op, boxes, op.Mul(cells["scores"], inside), limits["max_faces"], iou, limits)
-    else:
-        # of one head's boxes that of the surest head stays; then the heads that show no face go
-        heads = op.Mul(cells["heads"], inside)
-        index = _suppressed(op, boxes, heads, op.constant(MAX_FACES), iou, limits)
-        scores = op.Gather(cells["scores"], index)
-        is_face = op.GreaterOrEqual(scores, limits["min_score"])
-        index, scores = op.Compress(index, is_face, axis=0), op.Compress(scores, is_face, axis=0)
-        count = op.Min(op.Shape(scores), op.Reshape(limits["max_faces"], [1]))
-        op.nodes.append(helper.make_node("TopK", [scores, count], ["best_scores", "best"]))
-        index = op.Gather(index, "best")
-    return op.Gather(boxes, index, name="boxes"), op.Gather(cells["scores"], index, name="scores")
-
-
-def _suppressed(
-    op: GraphBuilder, boxes: str, ranking: str, count: str, iou: float, limits: dict[str, str]
-) -> str:
-    """The cells that are left of (A, 4) boxes: at most ``count``, the highest of ``ranking`` (A,) first."""
+    scores = op.Mul(cells["scores"], inside)
     chosen = op.NonMaxSuppression(
-        op.Unsqueeze(boxes, [0]), op.Unsqueeze(ranking, [0, 1]), count, iou, limits["min_score"]
+        op.Unsqueeze(boxes, [0]), op.Unsqueeze(scores, [0, 1]), limits["max_faces"], iou, limits["min_score"]
     )
-    return op.Gather(chosen, 2, axis=1)  # of batch, class and box the last
+    index = op.Gather(chosen, 2, axis=1)  # of batch, class and box the last
+    return op.Gather(boxes, index, name="boxes"), op.Gather(scores, index, name="scores")

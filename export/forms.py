@@ -243,9 +243,9 @@ def _finish(
 
 
 def _finding(detector: onnx.ModelProto) -> onnx.ModelProto:
-    """The detector without what only its further outputs need: points and rotations."""
+    """The detector without what only its further outputs need: heads, points and rotations."""
     names = [output.name for output in detector.graph.output]
-    needed = [name for name in names if name in ("boxes", "scores", "heads")]
+    needed = [name for name in names if name in ("boxes", "scores")]
     if needed == names:
         return detector
     inputs = [each.name for each in detector.graph.input]

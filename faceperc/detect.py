@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceperc.detections import MAX_FACES, Detections, nms
+from faceperc.detections import MAX_FACES, Detections, nms, one_each
 from faceperc.errors import ModelError, UsageError
 from faceperc.metadata import DetectorInfo, ModelMetadata, check_detector_outputs
 from faceperc.tiles import answers_for, tiles_of
@@ -44,7 +44,8 @@ class FaceDetector:
 
     Attributes:
         info: the detector's settings, from the model file.
-        min_score: what it is less sure of is dropped, faces by their score, heads by that of the head.
+        min_score: faces with a lower score are dropped.
+        min_head: other heads with a lower score of the head are dropped.
         tiles: whether large images are also looked at tile by tile.
     """
 
@@ -53,7 +54,7 @@ class FaceDetector:
 
         Args:
             model: an opened detector file.
-            min_score: in [0, 1]; by default the value that the file recommends.
+            min_score: in [0, 1], of faces and of other heads; by default the values that the file recommends.
             tiles: look at an image that is larger than the file's ``max_side`` a second time, in overlapping
                 tiles of that size, at most `faceperc.tiles.MAX_TILES` of them: small faces are found that
                 are lost where the whole image is shrunk, and each tile takes the time of a small image.
@@ -71,6 +72,7 @@ class FaceDetector:
         check_tiles(tiles)
         self.info: DetectorInfo = info
         self.min_score = info.nms_score if min_score is None else float(min_score)
+        self.min_head = info.nms_head if min_score is None else float(min_score)
         self.tiles = tiles
         self.model = model
 
@@ -94,13 +96,12 @@ class FaceDetector:
     def find(self, image: NDArray[np.uint8], *, heads: bool = False) -> Detections:
         """Find the faces of one image with all that the model tells of them, and the other heads.
 
-        A head gives one box, whichever side it shows: where the model knows heads, the surest of the boxes
-        that overlap is the one that is surest of the head.
+        A head gives one box, whichever side it shows: of the boxes that overlap a face, the surest face's.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            heads: also give the heads whose face is not seen: the head's score is ``min_score`` or more, the
-                face's is lower.
+            heads: also give the heads whose face is not seen: the head's score is ``min_head`` or more, and
+                no face is there.
 
         Returns:
             The faces, by descending score; then the other heads, by the descending score of the head.
@@ -111,35 +112,52 @@ class FaceDetector:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise UsageError(f"an image is (H, W, 3) uint8 RGB; got {image.shape} {image.dtype}")
-        found = self._look(image)
+        found = self._look(image, heads)
         if heads and found.heads is None:
             raise UsageError(
                 f"{self.model.metadata.name} finds faces only: its file lacks the output 'heads'; "
                 "use another detector, or leave 'heads' out"
             )
         if self._cuts_up(image):
-            found = self._look_closer(image, found)
-        is_face = found.scores >= self.min_score
-        if not heads:
-            found, is_face = found[is_face], is_face[is_face]
-        return found[np.lexsort((-np.where(is_face, found.scores, found.ranking), ~is_face))]
+            found = self._look_closer(image, found, heads)
+        return found
 
-    def _look(self, image: NDArray[np.uint8]) -> Detections:
-        """One run of the model: one box for each head that it is sure enough of."""
+    def _look(self, image: NDArray[np.uint8], heads: bool) -> Detections:
+        """One run of the model: one box for each face, and if wanted head, that it is sure enough of."""
         padded, scale = fit(image, self.info.max_side, self.info.stride)
         metadata = self.model.metadata
         outputs = self.model.run({metadata.input: padded[None]})
         check_detector_outputs({name: each.shape for name, each in outputs.items()}, metadata.name)
-        found = _candidates(outputs, self.min_score, scale)
+        found = self._candidates(outputs, heads, scale)
         found = found[_centre_inside(found.boxes, image.shape[1], image.shape[0])]  # none in the padding
-        return found[nms(found.boxes, found.ranking, self.info.nms_iou)]
+        return one_each(found, self.min_score, self.info.nms_iou)
+
+    def _candidates(
+        self, outputs: Mapping[str, NDArray[np.float32]], heads: bool, scale: Array
+    ) -> Detections:
+        """What the model is sure enough of, in image pixels; of other cells only the scores are read."""
+        sure = outputs["scores"] >= self.min_score
+        if heads and "heads" in outputs:
+            sure |= outputs["heads"] >= self.min_head
+
+        def take(name: str) -> Array | None:
+            return outputs[name][sure].astype(np.float64) if name in outputs else None
+
+        points = take("points")
+        return Detections(
+            boxes=to_image(outputs["boxes"][sure].astype(np.float64), scale),
+            scores=outputs["scores"][sure].astype(np.float64),
+            heads=take("heads"),
+            points=None if points is None else to_image(points, scale),
+            rotations=take("rotations"),
+        )
 
     def _cuts_up(self, image: NDArray[np.uint8]) -> bool:
         return bool(self.tiles) and (
             self.tiles != "auto" or max(image.shape[:2]) > AUTO_SHRINK * self.info.max_side
         )
 
-    def _look_closer(self, image: NDArray[np.uint8], found: Detections) -> Detections:
+    def _look_closer(self, image: NDArray[np.uint8], found: Detections, heads: bool) -> Detections:
         """What was found in the whole image, and in its tiles, one after the other."""
         height, width = image.shape[:2]
         tiles = tiles_of(width, height, self.info)
@@ -147,11 +165,10 @@ class FaceDetector:
             return found
         parts = [found[answers_for(found.boxes, width, height, self.info)]]
         for tile in tiles:
-            part = self._look(tile.of(image)).moved(tile.x0, tile.y0)
+            part = self._look(tile.of(image), heads).moved(tile.x0, tile.y0)
             # after the suppression in the tile: the poorer boxes of a head that is cut are gone as well
             parts.append(part[tile.holds(part.boxes)])
-        found = Detections.joined(parts)
-        return found[nms(found.boxes, found.ranking, self.info.nms_iou)]
+        return one_each(Detections.joined(parts), self.min_score, self.info.nms_iou)
 
 
 def check_tiles(tiles: object) -> None:
@@ -202,23 +219,6 @@ def to_image(boxes: Array, scale: Array) -> Array:
     """
     factor = np.tile(scale, boxes.shape[-1] // 2)
     return (boxes + 0.5) * factor - 0.5
-
-
-def _candidates(outputs: Mapping[str, NDArray[np.float32]], min_score: float, scale: Array) -> Detections:
-    """What the model is sure enough of, in image pixels; of all other cells nothing is read but the score."""
-    sure = np.flatnonzero(outputs.get("heads", outputs["scores"]) >= min_score)
-
-    def take(name: str) -> Array | None:
-        return outputs[name][sure].astype(np.float64) if name in outputs else None
-
-    points = take("points")
-    return Detections(
-        boxes=to_image(outputs["boxes"][sure].astype(np.float64), scale),
-        scores=outputs["scores"][sure].astype(np.float64),
-        heads=take("heads"),
-        points=None if points is None else to_image(points, scale),
-        rotations=take("rotations"),
-    )
 
 
 def _centre_inside(boxes: Array, width: int, height: int) -> NDArray[np.bool_]:

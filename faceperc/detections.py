@@ -42,11 +42,6 @@ class Detections:
         return Detections(*(None if each is None else each[index] for each in self._arrays()))  # type: ignore[arg-type]
 
     @property
-    def ranking(self) -> Array:
-        """(N,) in [0, 1]: what is higher of the best of several boxes of one head: heads, else scores."""
-        return self.scores if self.heads is None else self.heads
-
-    @property
     def visibility(self) -> Array:
         """(N,) in [0, 1]: probability that the face can be seen, given that there is a head.
 
@@ -71,6 +66,40 @@ class Detections:
 
     def _arrays(self) -> tuple[Array | None, ...]:
         return self.boxes, self.scores, self.heads, self.points, self.rotations
+
+
+def one_each(found: Detections, min_score: float, iou: float) -> Detections:
+    """One box for each face, then one for each head that no face is at.
+
+    Args:
+        found: any number of boxes of each.
+        min_score: a box with a score of this or more is a face's; the others are heads'.
+        iou: of two boxes of a kind that overlap by more than this the better one stays.
+
+    Returns:
+        The faces by descending score, then the heads by the descending score of the head. A head goes whose
+        box overlaps a face's, or whose centre lies in one: it is that face's head, seen by a poorer cell.
+    """
+    faces = found[found.scores >= min_score]
+    faces = faces[nms(faces.boxes, faces.scores, iou)]
+    rest = found[found.scores < min_score]
+    if not len(rest) or rest.heads is None:
+        return faces
+    rest = rest[~_at_a_face(rest.boxes, faces.boxes, iou)]
+    assert rest.heads is not None
+    return Detections.joined([faces, rest[nms(rest.boxes, rest.heads, iou)]])
+
+
+def _at_a_face(boxes: Array, faces: Array, iou: float) -> NDArray[np.bool_]:
+    """(N,) whether each of (N, 4) boxes is at one of the (F, 4) faces."""
+    centre = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    inside = ((centre >= faces[None, :, :2]) & (centre <= faces[None, :, 2:])).all(-1)
+    low = np.maximum(boxes[:, None, :2], faces[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], faces[None, :, 2:])
+    overlap = (high - low).clip(min=0).prod(-1)
+    area, face_area = (boxes[:, 2:] - boxes[:, :2]).prod(-1), (faces[:, 2:] - faces[:, :2]).prod(-1)
+    overlaps = overlap > iou * (area[:, None] + face_area[None] - overlap)
+    return np.asarray((inside | overlaps).any(1), np.bool_)
 
 
 def nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:

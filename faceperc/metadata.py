@@ -75,7 +75,8 @@ class DetectorInfo:
         max_side: larger images are shrunk to this longer side, pixels.
         min_face: smallest face side that the model was trained to find, input pixels.
         nms_iou: boxes that overlap a better one by more than this are dropped.
-        nms_score: boxes with a lower score than this are dropped, unless the caller says otherwise.
+        nms_score: faces with a lower score than this are dropped, unless the caller says otherwise.
+        nms_head: the same for heads that show no face, by the score of the head.
     """
 
     stride: int
@@ -83,6 +84,7 @@ class DetectorInfo:
     min_face: float
     nms_iou: float
     nms_score: float
+    nms_head: float
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,7 @@ def _detector(document: dict[str, Any]) -> DetectorInfo:
         min_face=_real(document, "min_face", 0),
         nms_iou=_real(document["nms"], "iou", 0, 1),
         nms_score=_real(document["nms"], "score", 0, 1),
+        nms_head=_real({"head": document["nms"]["score"], **document["nms"]}, "head", 0, 1),
     )
 
 

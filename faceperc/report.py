@@ -114,7 +114,12 @@ def _properties(model: OnnxModel) -> list[tuple[str, str]]:
     if metadata.detector is not None:
         finder = metadata.detector
         rows.append(("sizes", f"images to {finder.max_side} px, faces from {finder.min_face:.0f} px"))
-        rows.append(("defaults", f"score {finder.nms_score}, overlap {finder.nms_iou}"))
+        rows.append(
+            (
+                "defaults",
+                f"score {finder.nms_score}, head {finder.nms_head}, overlap {finder.nms_iou}",
+            )
+        )
     rows.append(("weights", f"sha256 {metadata.weights_sha256 or 'not stated'}"))
     rows.append(("licence", str(metadata.training.get("licence", "not stated"))))
     for source in metadata.training.get("data", []):

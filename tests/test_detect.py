@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from faceperc.errors import ModelError, UsageError
 from faceperc.metadata import POINT_NAMES, DetectorInfo, ModelMetadata
 from faceperc.runtime import OnnxModel
 
-INFO = DetectorInfo(stride=64, max_side=640, min_face=10.0, nms_iou=0.45, nms_score=0.5)
+INFO = DetectorInfo(stride=64, max_side=640, min_face=10.0, nms_iou=0.45, nms_score=0.5, nms_head=0.5)
 
 
 class BrightSquare:
@@ -201,12 +203,12 @@ def heads_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_faces__of_a_detector_that_knows_heads(heads_file: Path) -> None:
     detector = FaceDetector(OnnxModel(heads_file))
     found = detector.find(np.zeros(SHAPE, np.uint8))
-    # one box for the person from the front: that of the surest head, though another cell sees the face better
-    np.testing.assert_allclose(found.scores, [0.75, 0.60], rtol=1e-6)
-    np.testing.assert_allclose(found.boxes, [CELLS[4][2], CELLS[1][2]])
-    np.testing.assert_allclose(found.visibility, [0.75 / 0.80, 0.60 / 0.97], rtol=1e-6)
+    # one box for the person from the front: that of the surest face, though another cell is surer of the head
+    np.testing.assert_allclose(found.scores, [0.90, 0.75], rtol=1e-6)
+    np.testing.assert_allclose(found.boxes, [CELLS[0][2], CELLS[4][2]])
+    np.testing.assert_allclose(found.visibility, [0.90 / 0.95, 0.75 / 0.80], rtol=1e-6)
     assert found.heads is not None and found.points is not None and found.rotations is not None
-    assert found.points.shape == (2, len(POINT_NAMES), 2) and found.points[:, 0, 0].tolist() == [40, 10]
+    assert found.points.shape == (2, len(POINT_NAMES), 2) and found.points[:, 0, 0].tolist() == [0, 40]
     assert found.rotations.tolist() == [np.eye(3).tolist()] * 2
     boxes, scores = detector.detect(np.zeros(SHAPE, np.uint8))
     assert boxes.tolist() == found.boxes.tolist() and scores.tolist() == found.scores.tolist()
@@ -215,7 +217,7 @@ def test_faces__of_a_detector_that_knows_heads(heads_file: Path) -> None:
 def test_heads__come_after_the_faces(heads_file: Path) -> None:
     found = FaceDetector(OnnxModel(heads_file)).find(np.zeros(SHAPE, np.uint8), heads=True)
     assert found.heads is not None and found.points is not None and found.rotations is not None
-    np.testing.assert_allclose(found.heads, [0.80, 0.97, 0.92], rtol=1e-6)
+    np.testing.assert_allclose(found.heads, [0.95, 0.80, 0.92], rtol=1e-6)
     np.testing.assert_allclose(found.boxes[2], CELLS[2][2])
     assert found.visibility[2] == pytest.approx(0.02 / 0.92)
     assert found.rotations[2].tolist() == TURN.tolist() and found.points[2, 0].tolist() == [20, 21]
@@ -223,7 +225,7 @@ def test_heads__come_after_the_faces(heads_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("min_score", "faces", "heads"), [(0.7, 1, 3), (0.85, 0, 2), (0.0, 4, 4), (1.0, 0, 0)]
+    ("min_score", "faces", "heads"), [(0.7, 2, 3), (0.85, 1, 2), (0.0, 4, 4), (1.0, 0, 0)]
 )
 def test_heads__the_threshold_is_for_both(heads_file: Path, min_score: float, faces: int, heads: int) -> None:
     detector = FaceDetector(OnnxModel(heads_file), min_score)
@@ -231,19 +233,33 @@ def test_heads__the_threshold_is_for_both(heads_file: Path, min_score: float, fa
     assert len(detector.find(np.zeros(SHAPE, np.uint8), heads=True)) == heads
 
 
-def test_heads__a_back_before_a_face_is_one_head(tmp_path: Path) -> None:
-    boxes = [[20, 20, 60, 70], [22, 21, 62, 72]]
-    path = build_detector(tmp_path / "d.onnx", boxes, [0.1, 0.6], heads=np.array([0.9, 0.7]))
-    detector = FaceDetector(OnnxModel(path))
-    assert len(detector.find(np.zeros(SHAPE, np.uint8), heads=True)) == 1
-    assert len(detector.find(np.zeros(SHAPE, np.uint8))) == 0
+@pytest.mark.parametrize("other", [[22, 21, 62, 72], [35, 30, 45, 45], [0, 0, 75, 100]])
+def test_heads__one_at_a_face_is_that_faces(tmp_path: Path, other: list[float]) -> None:
+    """Whether it overlaps the face or is much smaller or larger, and however sure it is of the head."""
+    path = build_detector(
+        tmp_path / "d.onnx", [other, [20, 20, 60, 70]], [0.1, 0.6], heads=np.array([0.9, 0.7])
+    )
+    found = FaceDetector(OnnxModel(path)).find(np.zeros(SHAPE, np.uint8), heads=True)
+    np.testing.assert_allclose(found.boxes, [[20, 20, 60, 70]])
+
+
+def test_heads__have_a_threshold_of_their_own(tmp_path: Path) -> None:
+    path = build_detector(tmp_path / "d.onnx", [[20, 20, 60, 70]], [0.1], heads=np.array([0.4]))
+    model = onnx.load(path)
+    document = json.loads(model.metadata_props[0].value)
+    assert len(FaceDetector(OnnxModel(path)).find(np.zeros(SHAPE, np.uint8), heads=True)) == 0
+    document["nms"]["head"] = 0.3
+    onnx.helper.set_model_props(model, {"faceperc": json.dumps(document)})
+    onnx.save(model, path)
+    assert len(FaceDetector(OnnxModel(path)).find(np.zeros(SHAPE, np.uint8), heads=True)) == 1
+    assert len(FaceDetector(OnnxModel(path), 0.5).find(np.zeros(SHAPE, np.uint8), heads=True)) == 0
 
 
 def test_points__come_back_in_image_pixels(heads_file: Path) -> None:
     found = FaceDetector(OnnxModel(heads_file)).find(np.zeros((960, 1280, 3), np.uint8))  # shrunk twofold
     assert found.points is not None
-    np.testing.assert_allclose(found.points[1, 0], (np.array([10, 11]) + 0.5) * 2 - 0.5)
-    np.testing.assert_allclose(found.boxes[1], (np.array(CELLS[1][2]) + 0.5) * 2 - 0.5)
+    np.testing.assert_allclose(found.points[1, 0], (np.array([40, 41]) + 0.5) * 2 - 0.5)
+    np.testing.assert_allclose(found.boxes[1], (np.array(CELLS[4][2]) + 0.5) * 2 - 0.5)
 
 
 def test_older_files__know_no_heads(detector_model: Path) -> None:
@@ -290,6 +306,6 @@ def test_broken_files__whose_shapes_only_a_run_shows(scores: NDArray[np.float32]
 def test_broken_files__numbers_that_are_none_find_nothing(tmp_path: Path) -> None:
     boxes = [[20.0, 20, 60, 70], [float("nan"), 20, 60, 70], [100, 20, 160, 70]]
     heads = np.array([np.nan, 0.9, 0.9])
-    path = build_detector(tmp_path / "a.onnx", boxes, [0.9, 0.9, 0.8], heads=heads)
+    path = build_detector(tmp_path / "a.onnx", boxes, [float("nan"), 0.9, 0.8], heads=heads)
     found = FaceDetector(OnnxModel(path)).find(np.zeros(SHAPE, np.uint8), heads=True)
     np.testing.assert_allclose(found.boxes, [boxes[2]])

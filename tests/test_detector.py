@@ -54,7 +54,7 @@ from faceperc.detector.targets import (  # noqa: E402
     target_array,
 )
 from faceperc.errors import ConfigError, DataError, ModelError  # noqa: E402
-from faceperc.rotations import angles_of, matrix_from_angles  # noqa: E402
+from faceperc.rotations import angles_of, matrix_from_6d, matrix_from_angles  # noqa: E402
 from faceperc.runtime import OnnxModel  # noqa: E402
 
 TINY = {"widths": (8, 16, 16, 16), "depths": (0, 0, 0, 0), "neck": 16}
@@ -193,6 +193,16 @@ def test_boxes_follow_the_pixels(side: float, mirror: bool) -> None:
     np.testing.assert_allclose(face[:4], seen, atol=0.35)
     assert max(face[2] - face[0], face[3] - face[1]) == pytest.approx(side)
     np.testing.assert_allclose((face[:2] + face[2:4]) / 2, [120, 140], atol=1e-3)
+
+
+def test_small_faces_of_a_crowd_are_not_blown_up() -> None:
+    rows = [head_row([10, 10, 20, 22]), head_row([50, 10, 90, 60])]
+    crowd = sources.Photo("wider", b"", (100, 120), target_array(rows))
+    for head, side in ((0, 12 * mosaic.MOST_ENLARGED), (1, 150.0)):
+        matrix = mosaic.place(crowd, 150.0, np.array([64.0, 64.0]), 0.0, False, head)
+        moved = mosaic.move_targets(crowd.targets, matrix, np.array([-999.0, -999, 999, 999]))[head]
+        assert (moved[2:4] - moved[:2]).max() == pytest.approx(side)
+        np.testing.assert_allclose((moved[:2] + moved[2:4]) / 2, 64, atol=1e-3)
 
 
 def test_turned_boxes_are_those_of_the_ellipse() -> None:
@@ -359,11 +369,58 @@ def test_rendered_heads_cover_only_what_their_alpha_shows() -> None:
     image.save(buffer, "PNG")
     row = head_row([20, 20, 60, 60])
     head = sources.Photo(sources.RENDERED, buffer.getvalue(), (80, 80), target_array([row]))
-    below = [head_row([0, 0, 14, 14]), head_row([30, 30, 50, 50])]
+    # beside the head; behind it; and in a corner of its box, where nothing hides it
+    below = [head_row([0, 0, 14, 14]), head_row([30, 30, 50, 50]), head_row([20, 20, 24, 24])]
     canvas = mosaic.Canvas(np.full((80, 80, 3), 9, np.uint8), below)
     mosaic.paste(canvas, head, np.eye(2, 3), (0, 0, 80, 80))
     assert canvas.image[5, 5].tolist() == [9, 9, 9] and canvas.image[40, 40].tolist() == [250, 0, 0]
-    assert [row[BOX].tolist() for row in canvas.targets] == [[0, 0, 14, 14], [20, 20, 60, 60]]
+    left = [[0, 0, 14, 14], [20, 20, 24, 24], [20, 20, 60, 60]]
+    assert [row[BOX].tolist() for row in canvas.targets] == left
+    assert all(row[WEIGHT] == HEAD for row in canvas.targets)
+
+
+@pytest.mark.parametrize("side", [20.0, 40.0, 75.0])
+def test_rendered_heads_have_no_dark_outline(side: float) -> None:
+    """What is transparent in the file is black; none of it may show."""
+    image = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((30, 30, 130, 130), fill=(200, 200, 200, 255))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    row = head_row([40, 40, 120, 120])
+    head = sources.Photo(sources.RENDERED, buffer.getvalue(), (160, 160), target_array([row]))
+    canvas = mosaic.Canvas(np.full((128, 128, 3), 200, np.uint8), [])
+    mosaic.paste(canvas, head, mosaic.place(head, side, np.array([64.0, 64.0]), 17, False), (0, 0, 128, 128))
+    assert np.abs(canvas.image.astype(int) - 200).max() <= 2
+
+
+def test_a_resumed_run_keeps_its_weights(tmp_path: Path) -> None:
+    import lightning.pytorch as pl
+
+    from faceperc.detector.data import Batch
+    from faceperc.detector.train import DetectorModule
+
+    nobody = [torch.zeros(0, WIDTH)] * 2
+    batches = [Batch(torch.zeros(2, 64, 64, 3, dtype=torch.uint8), nobody)]
+    options = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+    }
+    weights = {}
+    for name, more in (
+        ("start", {}),
+        ("last", {}),
+        ("resumed", {"start_from": str(tmp_path / "start.ckpt")}),
+    ):
+        module = DetectorModule(**TINY, lr=1e-9, **more)
+        trainer = pl.Trainer(max_epochs=2 if more else 1, enable_model_summary=False, **options)
+        last = {"ckpt_path": tmp_path / "last.ckpt", "weights_only": True} if more else {}
+        trainer.fit(module, batches, **last)
+        trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
+        weights[name] = module.model.last.weight.detach().numpy().copy()
+    np.testing.assert_allclose(weights["resumed"], weights["last"], atol=1e-6)
+    assert np.abs(weights["resumed"] - weights["start"]).max() > 1e-3
 
 
 def test_hair_tells_roughly_where_the_head_is() -> None:
@@ -406,6 +463,7 @@ def exported(
 ) -> tuple[FaceDetector, Path]:
     torch.manual_seed(1)
     model = FaceDetector(**request.param)
+    torch.nn.init.normal_(model.last.weight, std=0.3)  # or all cells would answer about the same
     model(torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8))  # batch statistics that are not 0 and 1
     model.eval()
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
@@ -458,6 +516,8 @@ def _compare(outputs: dict, model: FaceDetector, image: np.ndarray, atol: float)
     np.testing.assert_allclose(outputs["points"], wanted.points[0, nearest].numpy(), atol=atol)
     products = outputs["rotations"] @ outputs["rotations"].transpose(0, 2, 1)
     np.testing.assert_allclose(products, np.broadcast_to(np.eye(3), products.shape), atol=1e-4)
+    rotations = matrix_from_6d(wanted.rotations[0, nearest]).numpy()
+    np.testing.assert_allclose(outputs["rotations"], rotations, atol=max(1e-3, atol / 10))
 
 
 def test_metadata_follow_the_contract(exported: tuple[FaceDetector, Path]) -> None:

@@ -33,7 +33,9 @@ def test_metadata__face(face_model: Path) -> None:
 def test_metadata__detector(detector_model: Path) -> None:
     metadata = OnnxModel(detector_model).metadata
     assert metadata.role == "detector" and metadata.tasks == {} and metadata.crop is None
-    assert metadata.detector == DetectorInfo(stride=32, max_side=640, min_face=12, nms_iou=0.5, nms_score=0.5)
+    assert metadata.detector == DetectorInfo(
+        stride=32, max_side=640, min_face=12, nms_iou=0.5, nms_score=0.5, nms_head=0.5
+    )
 
 
 def test_run__all_or_some_outputs(face_model: Path) -> None:

@@ -19,7 +19,7 @@ from faceperc.runtime import OnnxModel
 from faceperc.tiles import MAX_TILES, TILES_TO, WHOLE_FROM, tiles_of
 from faceperc.zoo import DEFAULT_DETECTOR, ZOO, sample_image
 
-INFO = DetectorInfo(stride=64, max_side=640, min_face=14.0, nms_iou=0.45, nms_score=0.5)
+INFO = DetectorInfo(stride=64, max_side=640, min_face=14.0, nms_iou=0.45, nms_score=0.5, nms_head=0.5)
 sizes = st.integers(1, 9000)
 
 

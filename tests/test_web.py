@@ -173,7 +173,7 @@ def test_faces_of_a_detector_that_knows_heads_are_pythons(any_page: Chromium, tm
       const metadata = {{ max_side: 640, stride: 32, nms: {{ iou: 0.5, score: 0.5 }} }};
       return detect({{ metadata, run: async () => outputs }}, new ImageData(512, 512));
     }})()""")
-    assert [face["box"] for face in given] == wanted.tolist() == [boxes[3], boxes[1]]
+    assert [face["box"] for face in given] == wanted.tolist() == [boxes[0], boxes[3]]
     np.testing.assert_allclose([face["score"] for face in given], wanted_scores, rtol=1e-6)
 
 

@@ -43,7 +43,7 @@ from faceperc.detector.sources import FACE_SOURCES, Photo, load_photos
 from faceperc.detector.targets import BOX
 
 Image = NDArray[np.uint8]
-Example = tuple[Image, NDArray[np.float32]]  # picture and its targets (M, 6)
+Example = tuple[Image, NDArray[np.float32]]  # picture and its targets (M, WIDTH)
 
 SEED = 7
 LOWEST = 0.02  # detections below this score are not looked at
@@ -78,7 +78,8 @@ class Report:
 
 def evaluate(detector: FaceDetector, name: str, examples: Iterable[Example]) -> Report:
     """Run a detector over a set of pictures; `detector.min_score` is the default score that is judged."""
-    curve = FaceDetector(detector.model, min_score=LOWEST)
+    curve = FaceDetector(detector.model, min_score=LOWEST, tiles=detector.tiles)
+    curve.info = detector.info  # with another max_side, if one was asked for
     parts, unjudged = [], 0
     for image, targets in examples:
         matches, doubtful = judge(*curve.detect(image), targets)

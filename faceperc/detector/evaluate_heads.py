@@ -214,11 +214,12 @@ def main(args: list[str]) -> None:
     detector = FaceDetector(OnnxModel(options.model, threads=options.threads), options.score)
     reports = evaluate_all(detector, options.rendered, options.data)
     sets = [asdict(each) for each in reports]
-    document = {"model": options.model, "score": detector.min_score, "sets": sets}
+    document = {"model": options.model, "score": detector.min_score, "head": detector.min_head, "sets": sets}
     if options.json == "-":
         print(json.dumps(document, indent=2))
         return
-    show(reports, f"{Path(options.model).name}: heads at score {detector.min_score:.2f}")
+    scores = f"faces at score {detector.min_score:.2f}, heads at {detector.min_head:.2f}"
+    show(reports, f"{Path(options.model).name}: {scores}")
     if options.json:
         write_file(options.json, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -111,6 +111,7 @@ def export_detector(
     *,
     name: str = "detector-nano",
     score: float = 0.5,
+    head: float = 0.3,
     iou: float = 0.45,
     max_side: int = 640,
     images: list[Any] | None = None,
@@ -121,7 +122,8 @@ def export_detector(
         model: the trained network.
         path: the file to write.
         name: name of the model in its metadata.
-        score: recommended smallest score.
+        score: recommended smallest score of a face.
+        head: recommended smallest score of a head that shows no face.
         iou: recommended overlap for the non-maximum suppression.
         max_side: larger images are to be shrunk to this longer side, px.
         images: write eight-bit convolutions, with their ranges from these (H, W, 3) uint8 pictures, whose
@@ -144,7 +146,7 @@ def export_detector(
         if not model.patches:
             raise ModelError("only a detector that begins with patches can be quantised; export float32")
         proto = quantise(_graph(ExportedPatches(model)), images)
-    metadata = detector_metadata(model, name=name, score=score, iou=iou, max_side=max_side)
+    metadata = detector_metadata(model, name=name, score=score, head=head, iou=iou, max_side=max_side)
     metadata["precision"] = "fp32" if images is None else "int8"
     onnx.helper.set_model_props(proto, {"faceperc": json.dumps(metadata)})
     onnx.checker.check_model(proto)
@@ -174,7 +176,7 @@ def _graph(exported: Exported) -> Any:
 
 
 def detector_metadata(
-    model: FaceDetector, *, name: str, score: float, iou: float, max_side: int
+    model: FaceDetector, *, name: str, score: float, head: float, iou: float, max_side: int
 ) -> dict[str, Any]:
     """The metadata document of docs/contract.md; the arguments are those of `export_detector`."""
     import faceperc
@@ -188,7 +190,7 @@ def detector_metadata(
         "stride": STRIDE,
         "max_side": max_side,
         "min_face": MIN_FACE,
-        "nms": {"iou": iou, "score": score},
+        "nms": {"iou": iou, "score": score, "head": head},
         "outputs": {
             "boxes": {"shape": ["A", 4], "unit": "px", "format": "x0, y0, x1, y1"},
             "scores": {"shape": ["A"], "range": [0, 1]},
@@ -236,6 +238,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("--out", default="faceperc/models/detector-nano.onnx", help="file to write")
     parser.add_argument("--name", default="detector-nano", help="name of the model")
     parser.add_argument("--score", type=float, default=0.5, help="recommended smallest score")
+    parser.add_argument("--head", type=float, default=0.3, help="the same of a head that shows no face")
     parser.add_argument("--iou", type=float, default=0.45, help="recommended overlap of the suppression")
     parser.add_argument("--max-side", type=int, default=640, help="longer side to shrink images to, px")
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the convolutions")
@@ -252,6 +255,7 @@ def main(args: list[str]) -> None:
         options.out,
         name=options.name,
         score=options.score,
+        head=options.head,
         iou=options.iou,
         max_side=options.max_side,
         images=images,

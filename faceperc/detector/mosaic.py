@@ -37,6 +37,7 @@ Angle = Callable[[], float]  # degrees, another one at each call
 Clip = tuple[int, int, int, int]  # x0, y0, x1, y1: pixels x0 ... x1 - 1
 
 MIN_FACE = 10.0  # a head with a shorter longer side is ignored, px
+MOST_ENLARGED = 4.0  # a photograph is enlarged by no more: in a crowd's, faces may have a dozen pixels
 MIN_VISIBLE = 0.5  # so is a head of which less than this part of its box can be seen
 
 
@@ -122,7 +123,7 @@ def _portrait(rng: Rng, pool: Pool, size: int, angle: Angle) -> Canvas:
     side = size * _log_uniform(rng, 0.10, 1.15)
     reach = max(0.0, (size - side) / 2) + 0.12 * side  # the face may stick out a little
     centre = size / 2 + rng.uniform(-1, 1, 2) * reach
-    matrix = place(photo, side, centre, angle(), bool(rng.random() < 0.5))
+    matrix = place(photo, side, centre, angle(), bool(rng.random() < 0.5), _any_head(rng, photo))
     paste(canvas, photo, matrix, (0, 0, size, size))
     return canvas
 
@@ -140,7 +141,7 @@ def _crowd(rng: Rng, pool: Pool, size: int, angle: Angle) -> Canvas:
         if any(_overlap(clip, other) for other in taken):
             continue
         taken.append(clip)
-        matrix = place(photo, side, centre, angle(), bool(rng.random() < 0.5))
+        matrix = place(photo, side, centre, angle(), bool(rng.random() < 0.5), _any_head(rng, photo))
         paste(canvas, photo, matrix, clip, feather=bool(rng.random() < 0.5))
     return canvas
 
@@ -154,7 +155,7 @@ def _grid(rng: Rng, pool: Pool, size: int, angle: Angle) -> Canvas:
             tile = (x1 - x0) * rng.uniform(0.35, 0.95)
             centre = np.array([x0 + x1, y0 + y1]) / 2 + rng.uniform(-0.08, 0.08, 2) * (x1 - x0)
             photo = pool.scene(rng) if rng.random() < 0.25 else pool.photo(rng)
-            matrix = place(photo, tile, centre, angle(), bool(rng.random() < 0.5))
+            matrix = place(photo, tile, centre, angle(), bool(rng.random() < 0.5), _any_head(rng, photo))
             paste(canvas, photo, matrix, (x0, y0, x1, y1))
     return canvas
 
@@ -183,17 +184,20 @@ def _cover(rng: Rng, canvas: Canvas, photo: Photo, zoom: float) -> Canvas:
     return canvas
 
 
-def place(photo: Photo, side: float, centre: Array, angle: float, mirror: bool) -> Array:
-    """(2, 3) affine that puts a photograph's first head at ``centre`` with ``side`` as its longer side, px.
+def place(photo: Photo, side: float, centre: Array, angle: float, mirror: bool, head: int = 0) -> Array:
+    """(2, 3) affine that puts a photograph's head at ``centre`` with ``side`` as its longer side, px.
 
-    Without a head, half the picture stands for it. The angle is clockwise, degrees.
+    The head stays smaller where the photograph would be enlarged more than MOST_ENLARGED times. Without a
+    head, half the picture stands for it. The angle is clockwise, degrees; ``head`` is its number.
     """
     width, height = photo.size
     middle, extent = np.array([width - 1, height - 1]) / 2, 0.5 * max(width, height)
     if len(photo.heads):
-        box = photo.heads[0]
+        box = photo.heads[head]
         middle, extent = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-    return _affine(middle, side / extent, np.asarray(centre, dtype=np.float64), angle, mirror)
+    return _affine(
+        middle, min(side / extent, MOST_ENLARGED), np.asarray(centre, dtype=np.float64), angle, mirror
+    )
 
 
 def paste(canvas: Canvas, photo: Photo, matrix: Array, clip: Clip, feather: bool = False) -> None:
@@ -213,6 +217,8 @@ def paste(canvas: Canvas, photo: Photo, matrix: Array, clip: Clip, feather: bool
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
     image, alpha = _decoded(photo)
+    if alpha is not None:  # or the colour of what is transparent would darken the outline
+        image = (image * (alpha[..., None] / np.float32(255)) + 0.5).astype(np.uint8)
     small, local = _shrunk(image, matrix)
     local = local - np.array([[0, 0, x0], [0, 0, y0]])
     shape = (x1 - x0, y1 - y0)
@@ -225,12 +231,20 @@ def paste(canvas: Canvas, photo: Photo, matrix: Array, clip: Clip, feather: bool
         mask = cv2.warpAffine(_shrunk(alpha, matrix)[0], local, shape, flags=cv2.INTER_LINEAR)
         left, top, width, height = cv2.boundingRect((alpha > 127).astype(np.uint8))
         visible = _visible_part(matrix, (left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5), clip)
-    if alpha is not None or feather:
-        opacity = (mask / np.float32(255) if alpha is not None else mask * _ellipse(shape))[..., None]
+    if alpha is not None:
+        region[:] = (
+            (region * (1 - mask / np.float32(255))[..., None] + patch + 0.5).clip(0, 255).astype(np.uint8)
+        )
+    elif feather:
+        opacity = (mask * _ellipse(shape))[..., None]
         region[:] = (region + (patch.astype(np.float32) - region) * opacity + 0.5).astype(np.uint8)
     else:
         cv2.copyTo(patch, mask, region)
-    canvas.targets = [row for old in canvas.targets if (row := _hide(old, visible)) is not None]
+    hidden = [
+        _part_in(old, visible) if alpha is None else _opacity_in(old, mask, clip) for old in canvas.targets
+    ]
+    below = [_hide(old, part) for old, part in zip(canvas.targets, hidden, strict=True)]
+    canvas.targets = [row for row in below if row is not None]
     canvas.targets += move_targets(photo.targets, matrix, visible)
 
 
@@ -284,10 +298,22 @@ def _decoded(photo: Photo) -> tuple[Image, Image | None]:
     return np.asarray(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB), np.uint8), alpha
 
 
-def _hide(row: Array, cover: Array) -> Array | None:
-    """A target after something was pasted over it: ignored if half hidden, gone if (almost) wholly hidden."""
+def _part_in(row: Array, cover: Array) -> float:
+    """Share of a target's box that lies in another (4,) box."""
     size = np.minimum(row[2:4], cover[2:]) - np.maximum(row[:2], cover[:2])
-    hidden = size.clip(min=0).prod() / max(1e-6, (row[2:4] - row[:2]).prod())
+    return float(size.clip(min=0).prod() / max(1e-6, (row[2:4] - row[:2]).prod()))
+
+
+def _opacity_in(row: Array, mask: NDArray[np.number], clip: Clip) -> float:
+    """Share of a target's box that an opacity (uint8, over the clip) hides."""
+    x0, y0 = np.round(row[:2] + 0.5 - clip[:2]).clip(0).astype(int)
+    x1, y1 = np.round(row[2:4] + 0.5 - clip[:2]).clip(0).astype(int)
+    area = max(1e-6, float((row[2:4] - row[:2]).prod()))
+    return float(mask[y0:y1, x0:x1].sum(dtype=np.float64)) / 255 / area
+
+
+def _hide(row: Array, hidden: float) -> Array | None:
+    """A target of which a part was pasted over: ignored if half hidden, gone if (almost) wholly hidden."""
     if hidden > 0.9:
         return None
     return region_row(row[BOX], IGNORE) if row[WEIGHT] == HEAD and hidden > 1 - MIN_VISIBLE else row
@@ -313,6 +339,11 @@ def _shrunk(image: Image, matrix: Array) -> tuple[Image, Array]:
     factor = np.array([width / target[0], height / target[1]])
     linear = matrix[:, :2] * factor  # full = small * factor + (factor - 1) / 2
     return np.asarray(small), np.column_stack([linear, matrix[:, 2] + matrix[:, :2] @ ((factor - 1) / 2)])
+
+
+def _any_head(rng: Rng, photo: Photo) -> int:
+    """Number of a random head; portraits, which have one, take nothing from the generator."""
+    return int(rng.integers(len(photo.heads))) if len(photo.heads) > 1 else 0
 
 
 def _affine(source: Array, scale: float, target: Array, angle: float, mirror: bool) -> Array:

@@ -28,7 +28,7 @@ from faceperc.data.source import data_folder
 from faceperc.data.teachers.format import labels_path, read_labels
 from faceperc.detector.adapters import READERS
 from faceperc.detector.hair import head_box_from_hair
-from faceperc.detector.labelled import LabelledPhoto, five_points
+from faceperc.detector.labelled import LabelledPhoto, face_seen, five_points
 from faceperc.detector.metrics import iou_matrix
 from faceperc.detector.targets import (
     BOX,
@@ -80,8 +80,6 @@ NO_FACE = frozenset(_NO_FACE_IDS.split())
 BACK_OF_HEAD = (0.7, 1.0)  # figaro1k without a YuNet box: mostly hair from behind, a few profiles
 SAME_FACE = 0.3  # a teacher's label is a face's if their boxes overlap by this
 SURE_POINTS = 0.5  # least confidence of a teacher's landmarks: an expected error of 5 % of the face's size
-# Direction of the nose against the camera's (1 looks into it): the face is seen, or not, or it is hard to say
-FRONT, BACK = 0.0, -0.35
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,11 @@ def load_rendered(folder: str | Path, split: str) -> list[Photo]:
         DataError: if the file is missing or is none of these.
     """
     path = Path(folder) / f"{split}.parquet"
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing: render heads first, 'faceperc data render 3000 --out {path}', with another "
+            "--seed for each split, or leave out data.rendered and its weight"
+        )
     return [photo for row in read_rows(path, _COLUMNS) if (photo := _photo(RENDERED, row)) is not None]
 
 
@@ -167,7 +170,8 @@ def photo_of(labelled: LabelledPhoto) -> Photo:
             rows.append(region_row(face.box, IGNORE))
             continue
         # without a word on it, what somebody labelled as a face is one that can be seen
-        seen = 1.0 if face.visible or face.rotation is None else np.nan if face.visible is None else 0.0
+        unknown = 1.0 if face.rotation is None else np.nan
+        seen = unknown if face.visible is None else float(face.visible)
         points = None if seen != 1 else face.points
         rows.append(head_row(face.box, seen=seen, points=points, rotation=face.rotation))
     width, height = labelled.size
@@ -272,8 +276,8 @@ def _scene(row: Row) -> NDArray[np.float32]:
 
 def _rendered(row: Row) -> NDArray[np.float32]:
     rotation = np.asarray(row["rotation"], dtype=np.float64).reshape(3, 3)
-    towards = rotation[2, 2]
-    seen = 1.0 if towards >= FRONT else 0.0 if towards < BACK else np.nan
+    visible = face_seen(rotation)
+    seen = np.nan if visible is None else float(visible)
     points = np.asarray(row["points5"], dtype=np.float64).reshape(5, 2) if seen == 1 else None
     return target_array([head_row(row["face_box"], seen=seen, points=points, rotation=rotation)])
 

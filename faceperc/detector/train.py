@@ -63,8 +63,8 @@ class DetectorModule(pl.LightningModule):
         self.gaps: list[Tensor] = []
 
     def on_fit_start(self) -> None:
-        """Take the weights to begin with; a resumed run overwrites them."""
-        if self.start_from is not None:
+        """Take the weights to begin with, unless the run is resumed: its weights are there already."""
+        if self.start_from is not None and self.trainer.ckpt_path is None:
             rank_zero_info(
                 f"{start_from(self, self.start_from)} of {len(self.state_dict())} arrays taken over"
             )

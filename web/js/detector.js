@@ -20,20 +20,17 @@ export async function detect(model, image) {
   const outputs = await model.run(input.data, [1, input.height, input.width, 3]);
   const boxes = outputs.boxes.data;
   const scores = outputs.scores.data;
-  // of one head's boxes that of the surest head stays, as in Python; a head may show no face
-  const ranking = (outputs.heads ?? outputs.scores).data;
   const found = [];
   for (let index = 0; index < scores.length; index++) {
-    if (ranking[index] < nms.score) continue;
+    if (scores[index] < nms.score) continue;
     // the border, at -0.5, is what stays in place
     const box = [0, 1, 2, 3].map((side) => (boxes[4 * index + side] + 0.5) * input.scale[side % 2] - 0.5);
     const x = (box[0] + box[2]) / 2;
     const y = (box[1] + box[3]) / 2;
     const padding = x < -0.5 || x > image.width - 0.5 || y < -0.5 || y > image.height - 0.5;
-    if (!padding) found.push({ box, score: scores[index], ranking: ranking[index] });
+    if (!padding) found.push({ box, score: scores[index] });
   }
-  const faces = suppress(found, nms.iou).filter(({ score }) => score >= nms.score);
-  return faces.sort((a, b) => b.score - a.score).map(({ box, score }) => ({ box, score }));
+  return suppress(found, nms.iou);
 }
 
 /**
@@ -67,7 +64,7 @@ export function fit(image, maxSide, stride) {
 /** Greedy non-maximum suppression: a face that overlaps a better one by more than `iou` is dropped. */
 function suppress(found, iou) {
   const keep = [];
-  for (const face of found.sort((a, b) => b.ranking - a.ranking)) {
+  for (const face of found.sort((a, b) => b.score - a.score)) {
     if (keep.length === MAX_FACES) break;
     if (keep.every((better) => overlap(better.box, face.box) <= iou)) keep.push(face);
   }
