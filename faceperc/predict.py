@@ -189,7 +189,9 @@ class Predictor:
         Args:
             source: a video file, a camera's number, a URL (``rtsp://``, ``http://``, ...), a folder of
                 images, or an iterable of frames. All but the last two need ``pip install "faceperc[video]"``.
-            track: give faces identities, and detect only where tracking is in doubt; else in each frame.
+            track: give faces identities, and detect only where tracking is in doubt; else each frame is a
+                picture of its own. Heads that show no face are never followed: with ``heads`` they come only
+                where nothing is tracked, and the ``visibility`` of tracked faces is NaN.
             smooth: smooth the results through time; only where faces are tracked.
             redetect: seconds after which new faces are looked for, at the latest; 0 for every frame.
             fps: frames per second of a folder or iterable, by default 25; the others know their times.

@@ -51,6 +51,13 @@ def test_smoothing_takes_jitter_and_gives_little_lag() -> None:
     assert abs(lags[0].frames) < 0.2 and abs(lags[1].frames) < 0.2 and abs(lags[2].frames) < 0.5
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "long"])
+def test_clips_hold_a_frame(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["video", f"--seconds={seconds}"])
+    assert "--seconds: is a number of seconds" in capsys.readouterr().err
+
+
 @shipped
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("faceperc.bench.video.measure_jitter", lambda _: [])

@@ -19,7 +19,13 @@ pytest.importorskip("av")
 from tiny_onnx import build_detector
 from tiny_video import build_red_model, read_video, red_clip, write_video
 
+from faceperc import Predictor
 from faceperc.cli import app
+from faceperc.results import Faces
+from faceperc.video.cli import Outputs, run
+from faceperc.video.frames import Frame
+from faceperc.video.stream import FaceStream
+from faceperc.video.write import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,7 +118,9 @@ def test_wrong_usage(video: Any, clip: Path, tmp_path: Path) -> None:
         ([clip, "--out", tmp_path / "a.avi"], "cannot write '.avi'"),
         ([clip, "--out", clip], "is the source"),
         ([clip, "--json", tmp_path / "no" / "a.jsonl"], "no such folder"),
+        ([clip, "--json", tmp_path / "a.mp4", "--out", tmp_path / "a.mp4"], "is named twice"),
         ([clip, "--json", "-", "--redetect", "-1"], "redetect"),
+        ([clip.parent, "--json", "-", "--fps", "0"], "fps is a number"),
         (["ftp://example.org/a", "--json", "-"], "unknown scheme"),
     ):
         result = video(*arguments)
@@ -121,6 +129,61 @@ def test_wrong_usage(video: Any, clip: Path, tmp_path: Path) -> None:
     missing = video(tmp_path / "missing.mp4", "--json", "-")
     assert missing.exit_code == 1 and "no such file" in missing.stderr
     assert clip.stat().st_size > 1000
+
+
+def test_what_fails_before_the_first_line_leaves_older_files_alone(
+    video: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.jsonl"
+    target.write_text("older\n")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert video(clip, "--json", target, "--show").exit_code == 2
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.png").write_bytes(b"no picture")
+    result = video(broken, "--json", target, "--out", tmp_path / "out.mp4")
+    assert result.exit_code == 1 and "not one image can be read" in result.stderr
+    assert target.read_text() == "older\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["broken", "in", "out.jsonl"]
+
+
+def test_lines_come_one_by_one(models: list[str], clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of standard output has a frame's line before the next frame is looked at."""
+    end, start = os.pipe()
+    os.set_blocking(end, False)
+    received = []
+
+    class Read(FaceStream):
+        def __call__(self, frame: Frame) -> Faces:
+            if self.frames:
+                received.append(os.read(end, 100_000))
+            return super().__call__(frame)
+
+    stream = Read(Predictor(models[1], detector=models[3], tasks="pose", threads=1))
+    with open(start, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert run(str(clip), Outputs(None, "-", show=False), stream, None) == 0
+    os.close(end)
+    assert [json.loads(line)["index"] for line in received] == list(range(9))
+
+
+def test_a_reader_that_goes_ends_the_work_quietly(models: list[str], tmp_path: Path) -> None:
+    images = [frame.image for frame in red_clip([lambda t: (60, 80)], 1)]
+    source = write_video(tmp_path / "a.mp4", images * 100)
+    command = [sys.executable, "-m", "faceperc.cli", "video", str(source), *models, "--tasks", "pose"]
+    with subprocess.Popen(
+        [*command, "--json", "-"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline())["index"] == 0
+        process.stdout.close()  # as `head -1` does
+        errors = process.stderr.read().decode()
+    assert process.returncode == 1 and "Traceback" not in errors
 
 
 def test_show_needs_a_display(video: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +213,23 @@ def test_show_needs_opencv_with_windows(video: Any, clip: Path, monkeypatch: pyt
 def test_help_has_an_example() -> None:
     result = CliRunner().invoke(app, ["video", "--help"])
     assert result.exit_code == 0 and "Example: faceperc video clip.mp4" in result.stdout
+
+
+def test_ctrl_c_while_the_file_is_finished(
+    video: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder holds the last frames back until the end: they take a while."""
+    close = VideoWriter.close
+
+    def interrupted(writer: VideoWriter) -> None:
+        signal.raise_signal(signal.SIGINT)
+        close(writer)
+
+    monkeypatch.setattr(VideoWriter, "close", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    result = video(clip, "--out", tmp_path / "out.mp4")
+    assert result.exit_code == 130 and len(read_video(tmp_path / "out.mp4")) == 10
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for other processes")

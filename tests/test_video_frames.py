@@ -20,7 +20,7 @@ from faceperc import Predictor
 from faceperc.errors import ImageError, UsageError
 from faceperc.video import decode
 from faceperc.video.decode import newest
-from faceperc.video.frames import Frame, open_source, without_password
+from faceperc.video.frames import MAX_FPS, MIN_FPS, Frame, open_source, without_password
 from faceperc.video.write import VideoWriter
 
 Pixels = NDArray[np.uint8]
@@ -64,6 +64,15 @@ def test_file__variable_frame_rate(tmp_path: Path) -> None:
         assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3) and lost is None
 
 
+def test_file__times_that_begin_anew_go_on(tmp_path: Path) -> None:
+    """Two recordings in one file, as of a camera that was switched off between."""
+    path = write_video(tmp_path / "a.ts", pictures(10), form="mpegts")
+    path.write_bytes(path.read_bytes() * 2)
+    frames, _ = read(path)
+    steps = np.diff([frame.time for frame in frames])
+    assert len(frames) == 20 and steps == pytest.approx(np.full(19, 1 / 30), abs=2e-3)
+
+
 @pytest.mark.parametrize(
     "rotation, corners", [(0, ("tl", "tr")), (90, ("bl", "tl")), (180, ("br", "bl")), (-90, ("tr", "br"))]
 )
@@ -74,6 +83,15 @@ def test_file__rotated_video_is_upright(tmp_path: Path, rotation: int, corners: 
     places = {"tl": image[4, 4], "tr": image[4, -5], "bl": image[-5, 4], "br": image[-5, -5]}
     red, green = (places[corner].astype(int) for corner in corners)
     assert red[0] > 180 and red[1] < 90 and green[1] > 150 and green[0] < 90
+
+
+def test_file__pixels_are_made_square(tmp_path: Path) -> None:
+    """As of a DVD: the file has narrow pixels to be shown twice as wide, here in a turned picture too."""
+    for rotation, shape in ((0, (48, 128, 3)), (90, (128, 48, 3))):
+        path = write_video(tmp_path / "a.mp4", pictures(2), rotation=rotation, aspect=Fraction(2))
+        assert {frame.image.shape for frame in read(path)[0]} == {shape}
+        with pytest.raises(ImageError, match="too large: 128 x 48"):
+            read(path, max_pixels=64 * 48)
 
 
 def test_file__truncated_tells_what_is_lost(tmp_path: Path) -> None:
@@ -125,6 +143,34 @@ def test_file__bad(tmp_path: Path, content: bytes | None, message: str) -> None:
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.nfo", "a.bin"])
+def test_file__a_text_is_no_video(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("It was a dark and stormy night.\n" * 200)
+    with pytest.raises(ImageError, match=rf"{name}: (holds no video|cannot be opened)"):
+        open_source(tmp_path / name)
+
+
+def test_file__a_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        sound, cover = container.add_stream("aac", rate=44100), container.add_stream("png", rate=1)
+        cover.width = cover.height = 64
+        cover.pix_fmt = "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        quiet = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        quiet.rate = 44100
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        for stream, frame in ((cover, picture), (sound, quiet)):
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(ImageError, match=r"a\.mp4: holds no video"):
+        open_source(path)
+
+
 def test_file__a_playlist_reaches_no_network(tmp_path: Path) -> None:
     import socket
 
@@ -146,6 +192,15 @@ def test_folder(tmp_path: Path) -> None:
     frames, lost = read(tmp_path, fps=10)
     assert [int(frame.image.mean()) for frame in frames] == [10, 20, 30] and lost is None
     assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2])
+
+
+def test_folder__order_and_names(tmp_path: Path) -> None:
+    for name in ("f10.png", "f2.png", "f1.png", "f02.png", "._f3.png", "g.png"):
+        Image.new("RGB", (20, 10)).save(tmp_path / name)
+    with open_source(tmp_path) as source:
+        assert source.total == 5
+        names = [frame.source for frame in source]
+    assert names == [str(tmp_path / f"{name}.png") for name in ("f1", "f02", "f2", "f10", "g")]
 
 
 def test_folder__an_image_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
@@ -193,8 +248,20 @@ def test_no_source(source: Any) -> None:
         open_source(source)
 
 
-@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
-def test_bad_rate(fps: float) -> None:
+@pytest.mark.parametrize("fps", [1e-4, 1 / 3600, 0.3, 29.97, 1e6])
+def test_rates(fps: float, tmp_path: Path) -> None:
+    images = pictures(3)
+    assert MIN_FPS <= fps <= MAX_FPS
+    with open_source(images, fps) as source, VideoWriter(tmp_path / "a.mp4", source.rate) as writer:
+        for index, frame in enumerate(source):
+            assert frame.time == pytest.approx(index / fps, rel=1e-3)
+            writer.write(frame.image, frame.pts, frame.time_base)
+    times = [time for time, _ in read_video(tmp_path / "a.mp4")]
+    assert times == pytest.approx([0, 1 / fps, 2 / fps], rel=1e-3)
+
+
+@pytest.mark.parametrize("fps", [0, -1, 1e-9, 1e300, float("nan"), float("inf"), "25", 1j])
+def test_bad_rate(fps: Any) -> None:
     with pytest.raises(UsageError, match="fps"):
         open_source(pictures(1), fps)
 
@@ -218,6 +285,8 @@ def test_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode.sys, "platform", "linux")
     open_source(0)
     open_source("2")
+    with pytest.raises(ImageError, match="no such file"):
+        open_source(Path("2"))  # a path is a path
     monkeypatch.setattr(decode.sys, "platform", "darwin")
     open_source(1)
     assert opened == [

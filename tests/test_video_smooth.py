@@ -139,6 +139,15 @@ def test_a_rotation_takes_the_shortest_way_over_half_a_turn() -> None:
     assert angle(found, end) < np.radians(0.5)
 
 
+def test_a_steady_turn_is_followed() -> None:
+    """Two radians per second: 3 degrees behind, where a filter that knows no speed is 23 degrees behind."""
+    turn = RotationOneEuro()
+    for index in range(60):
+        matrix = rotation_matrix(np.array([0.0, 2 * index / 30, 0.0]))
+        found = turn(matrix, 1 / 30)
+    assert 0 < angle(found, matrix) < np.radians(4)
+
+
 def noisy(smoother: Smoother, sigma: float, frames: int = 120, noise: float = 0.2) -> Array:
     """(frames, 4, 2) smoothed points of a still face with noise, pixels."""
     random = np.random.default_rng(0)
@@ -198,6 +207,31 @@ def test_every_kind_is_smoothed_whatever_its_name() -> None:
     assert smooth["x3"].value == pytest.approx(smooth["x3"].distribution @ bins)
     assert 0 < angle(np.eye(3), smooth["x4"].matrix) < 0.2
     assert 100 < smooth["x5"].points[0, 0] < 110 and 0 < smooth["x5"].visibility[0] < 0.5
+
+
+def test_results_may_be_changed_by_whoever_gets_them() -> None:
+    """As by dividing points by the picture's size: the filters remember what they gave."""
+    random, kept, spoilt = np.random.default_rng(0), Smoother(), Smoother()
+    for index in range(5):
+        share = random.uniform()
+        tasks: dict[str, Any] = {
+            "p": Points(random.uniform(100, 180, (4, 2)), visibility=random.uniform(size=4)),
+            "r": Rotation(rotation_matrix(random.standard_normal(3))),
+            "c": Classes(np.array([share, 1 - share]), ("a", "b")),
+            "a": Probabilities(random.uniform(size=2), ("a", "b")),
+        }
+        wanted, wanted_box = kept(tasks, BOX + share, index / 30)
+        found, box = spoilt(tasks, BOX + share, index / 30)
+        np.testing.assert_array_equal(box, wanted_box)
+        box[:] = 0
+        fields = {"p": ("points", "visibility"), "r": ("matrix",), "c": ("probabilities",), "a": ("values",)}
+        for name, attributes in fields.items():
+            for attribute in attributes:
+                array = getattr(found[name], attribute)
+                np.testing.assert_array_equal(array, getattr(wanted[name], attribute))
+                array[:] = 0
+        # the wanted ones stay as they are, but what came in may be spoilt with what went out
+        assert tasks["c"].probabilities.sum() == pytest.approx(1)
 
 
 def test_two_frames_of_one_time_are_no_error() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 pytest.importorskip("av")
+from tiny_onnx import build_detector
 from tiny_video import FACE, FPS, RedDetector, build_red_model, portrait, red_clip
 
 from faceperc import Predictor
+from faceperc.bench.clip import Portrait, clip
 from faceperc.crop import box_from_landmarks
+from faceperc.detect import FaceDetector
 from faceperc.errors import UsageError
+from faceperc.metadata import DetectorInfo, ModelMetadata
 from faceperc.results import Faces
 from faceperc.video.frames import Frame
 from faceperc.video.kalman import FOLLOWED, BoxFilter
@@ -113,11 +117,56 @@ def test_redetection_is_a_matter_of_seconds(red: tuple[Predictor, RedDetector], 
     assert detector.calls == 4
 
 
+@pytest.mark.parametrize("redetect", [5.0, float("inf")])
+def test_a_face_that_is_followed_need_not_be_detected(
+    red: tuple[Predictor, RedDetector], redetect: float
+) -> None:
+    predictor, detector = red
+    found = follow(predictor, red_clip([lambda t: (60 + 20 * t, 80)], 8), redetect=redetect)
+    assert {tuple(identities(faces)) for faces in found} == {(1,)}
+    assert detector.calls == (2 if redetect == 5 else 1)
+
+
+def test_a_face_that_the_detector_does_not_find_is_followed_for_a_while(
+    red: tuple[Predictor, RedDetector],
+) -> None:
+    """The landmarks are sure of it, but something that only they see is no face in the long run."""
+    predictor, detector = red
+    see, time = detector.detect, 0.0
+
+    def detect(image: NDArray[np.uint8]) -> tuple[Array, Array]:
+        return see(image) if time < 0.6 else (np.zeros((0, 4)), np.zeros(0))
+
+    detector.detect = detect  # type: ignore[method-assign]
+    stream, shown = FaceStream(predictor), []
+    for frame in red_clip([lambda t: (60 + 20 * t, 80)], 6):
+        time = frame.time
+        shown.append(identities(stream(frame)))
+    last = max(index for index, each in enumerate(shown) if each) / FPS
+    assert last == pytest.approx(1.0 + 3.0, abs=0.1)  # first missed when the detector is asked at 1 s
+    assert all(each == [1] for each in shown[: round(last * FPS)])
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 60.0])
+def test_frames_that_are_rare(red: tuple[Predictor, RedDetector], seconds: float) -> None:
+    """A time lapse, or a slide show: who stays keeps the identity, and who comes is shown at once."""
+    paths = [[(60, 80)], [(62, 80)], [(62, 80), (200, 80)], [(200, 80)], [(130, 80)]]
+    stream, shown = FaceStream(red[0]), []
+    for index, places in enumerate(paths):
+        image = next(red_clip([lambda _, place=place: place for place in places], 0.04)).image
+        shown.append(identities(stream(Frame(image, index, Fraction(seconds).limit_denominator(10)))))
+    if seconds > 1:
+        assert shown == [[1], [1], [1, 2], [2], [3]]
+    else:  # as in any other video, a new face is confirmed first
+        assert shown == [[1], [1], [1], [2], []]
+
+
 def test_redetection_in_every_frame(red: tuple[Predictor, RedDetector]) -> None:
     predictor, detector = red
     assert len(follow(predictor, red_clip([lambda t: (60, 80)], 1), redetect=0)) == detector.calls == 30
-    with pytest.raises(UsageError, match="redetect"):
-        FaceStream(predictor, redetect=-1)
+    for redetect in (-1, float("nan"), "often"):
+        with pytest.raises(UsageError, match="redetect"):
+            FaceStream(predictor, redetect=redetect)  # type: ignore[arg-type]
 
 
 def test_a_new_face_is_confirmed_before_it_gets_an_identity(red: tuple[Predictor, RedDetector]) -> None:
@@ -131,6 +180,21 @@ def test_a_new_face_is_confirmed_before_it_gets_an_identity(red: tuple[Predictor
 def test_a_detection_that_nobody_confirms_is_no_face(red: tuple[Predictor, RedDetector]) -> None:
     flash = [lambda t: (60, 80), lambda t: (220, 80) if abs(t - 0.5) < 0.01 else None]
     found = follow(red[0], red_clip(flash, 1.5))
+    assert {tuple(identities(faces)) for faces in found} == {(1,)}
+
+
+@pytest.mark.parametrize("redetect", [0.0, 0.5])
+def test_a_face_that_is_detected_twice_is_one(red: tuple[Predictor, RedDetector], redetect: float) -> None:
+    """Two boxes that share little, but whose landmarks are the same."""
+    predictor, detector = red
+    see = detector.detect
+
+    def twice(image: NDArray[np.uint8]) -> tuple[Array, Array]:
+        boxes, scores = see(image)
+        return np.concatenate([boxes, boxes + 20]), np.concatenate([scores, 0.9 * scores])
+
+    detector.detect = twice  # type: ignore[method-assign]
+    found = follow(predictor, red_clip([lambda t: (60 + 20 * t, 80)], 1.2), redetect=redetect)
     assert {tuple(identities(faces)) for faces in found} == {(1,)}
 
 
@@ -162,6 +226,17 @@ def test_a_face_that_leaves_the_picture_is_lost(red: tuple[Predictor, RedDetecto
     assert identities(found[0]) == [1] and not len(found[-1])
 
 
+def test_a_face_that_leaves_and_comes_back_in_time(red: tuple[Predictor, RedDetector]) -> None:
+    """It swings over the border with a second and a half for each turn, and is out for half of that."""
+
+    def path(time: float) -> tuple[float, float]:
+        return 300 + 60 * np.sin(2 * np.pi * time / 1.5), 80
+
+    shown = [identities(faces) for faces in follow(red[0], red_clip([path], 4))]
+    assert {each for faces in shown for each in faces} == {1}
+    assert any(not faces for faces in shown)
+
+
 def test_a_cut_gives_new_identities_at_once(red: tuple[Predictor, RedDetector]) -> None:
     paths = [lambda t: (60, 80) if t < 0.7 else (250, 90)]
     found = follow(red[0], red_clip(paths, 1.2))
@@ -185,6 +260,19 @@ def test_without_tracking(red: tuple[Predictor, RedDetector]) -> None:
     alone = predictor(found[7].image)
     np.testing.assert_array_equal(found[7][0].box, alone[0].box)
     np.testing.assert_array_equal(found[7][0].landmarks.points, alone[0].landmarks.points)
+
+
+def test_heads_that_show_no_face(red_model: Path, tmp_path: Path) -> None:
+    """They come where each frame is a picture of its own; tracks are of faces."""
+    boxes = [[36.0, 50, 84, 110], [200, 50, 250, 110]]
+    path = build_detector(tmp_path / "d.onnx", boxes, [0.9, 0.02], heads=np.array([0.95, 0.9]))
+    predictor = Predictor(red_model, detector=path, heads=True, tasks="pose", threads=1)
+    frames = list(red_clip([lambda t: (60, 80)], 0.2))
+    for faces in follow(predictor, iter(frames), track=False):
+        assert [face.is_hidden for face in faces] == [False, True] and [*faces[0].tasks] == ["pose"]
+        assert faces.to_dict()["faces"] == predictor(frames[0].image).to_dict()["faces"]
+    for faces in follow(predictor, iter(frames)):
+        assert identities(faces) == [1] and np.isnan(faces[0].visibility)
 
 
 def test_without_landmarks_every_frame_is_detected(face_model: Path, detector: FakeDetector) -> None:
@@ -240,6 +328,30 @@ def test_memory_and_detections_do_not_grow(red_model: Path) -> None:
     assert stream.frames == 5000 and detector.calls < 5000 * (0.1 + 0.9 / 15) + 50
 
 
+class Scores:
+    """A detector's network that finds the same face in every image, with a score that a test sets."""
+
+    metadata = ModelMetadata("detector", "fake", "0", "image", detector=DetectorInfo(32, 640, 12, 0.5, 0.5))
+    score = 0.9
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        return {"boxes": np.float32([[36, 50, 84, 110]]), "scores": np.float32([self.score])}
+
+
+def test_a_face_that_the_detector_doubts_keeps_its_track_but_begins_none(face_model: Path) -> None:
+    """The least score is 0.5: half of that is enough for a face that is known (ByteTrack)."""
+    network = Scores()
+    detector = FaceDetector(network)
+    stream, shown = FaceStream(Predictor(face_model, detector=detector, threads=1)), []
+    for index, score in enumerate([0.4, 0.4, 0.9, 0.4, 0.3, 0.2, 0.4, 0.6, 0.2]):
+        network.score = score
+        faces = stream(Frame(np.zeros((160, 320, 3), np.uint8), index, Fraction(1, FPS)))
+        shown.append([(face.track, round(face.score, 3)) for face in faces])
+    # lost at 0.2; only a sure detection finds it again
+    assert shown == [[], [], [(1, 0.9)], [(1, 0.4)], [(1, 0.3)], [], [], [(1, 0.6)], []]
+    assert detector.min_score == 0.5
+
+
 def paste(frame: NDArray[np.uint8], x: float, y: float) -> None:
     """The astronaut's face around a point of a frame."""
     picture = np.asarray(portrait())
@@ -264,3 +376,17 @@ def test_the_shipped_models_keep_identities_where_faces_cross() -> None:
     assert set(ends) == {1, 2} and ends[left] > 400 and ends[right] < 160
     assert all(len(set(identities(faces))) == len(faces) and len(faces) <= 2 for faces in found)
     assert stream.detections < 30
+
+
+@shipped
+def test_the_shipped_models_find_a_face_again_that_passes_behind_a_post() -> None:
+    """The post drags the landmarks along before the face is hidden: how it moved is known from before."""
+    predictor = Predictor(threads=1, tasks="landmarks")
+    stream, shown = FaceStream(predictor), []
+    for frame in clip(
+        Portrait.find(predictor), 80, (560, 200), [lambda t: np.array([100 + 300 * t, 100])], 1.2
+    ):
+        image = frame.image.copy()
+        image[:, 240:400] = 60
+        shown.append(identities(stream(Frame(image, frame.pts, frame.time_base))))
+    assert shown[0] == [1] and shown[-1] == [1] and [] in shown

@@ -155,6 +155,7 @@ def write_video(
     rotation: int = 0,
     options: dict[str, str] | None = None,
     form: str | None = None,
+    aspect: Fraction = Fraction(1),
 ) -> Path:
     """A video file, H.264, all of whose frames can be decoded without another.
 
@@ -165,12 +166,14 @@ def write_video(
         rotation: degrees, counter-clockwise, by which a player is to turn the frames.
         options: of the container.
         form: of the container.
+        aspect: width of a pixel over its height.
     """
     base = Fraction(1, 1000)
     with av.open(str(path), "w", options=options or {}, format=form) as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
         stream.time_base = stream.codec_context.time_base = base
         stream.codec_context.options = {"g": "1", "bf": "0", "crf": "10", "preset": "ultrafast"}
         if rotation:

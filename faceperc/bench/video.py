@@ -111,7 +111,9 @@ def main(args: list[str]) -> int:
     parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help=f"default: {DEFAULT_MODEL}")
     parser.add_argument("--threads", type=counts, default=[1, 2], metavar="1,2", help="default: 1,2")
     parser.add_argument("--rounds", type=count, default=5, help="how often each is timed (default: 5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of the timed clips (default: 2)")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=2.0, help="length of the timed clips (default: 2)"
+    )
     parser.add_argument("--no-speed", action="store_true", help="only jitter and lag, which no load disturbs")
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     parser.add_argument("--update", metavar="PAGE", type=Path, help="also put it into a Markdown page")
@@ -140,6 +142,21 @@ def main(args: list[str]) -> int:
             options.update, markdown_tables(command, machine_line(where), found), "faceperc bench video"
         )
     return 0
+
+
+def _seconds(text: str) -> float:
+    """A length of time, from an argument, that holds a frame.
+
+    Raises:
+        ArgumentTypeError: if it is none.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 / FPS <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"is a number of seconds that hold a frame; got {text!r}")
+    return seconds
 
 
 def measure_speed(predictor: Predictor, threads: int, rounds: int, seconds: float) -> list[Speed]:

@@ -62,21 +62,21 @@ def run(source: str, outputs: Outputs, stream: FaceStream, fps: float | None) ->
     """
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(source, fps))
-        _keep_source(source, outputs)
+        _check_targets(source, outputs)
+        stopped = stack.enter_context(_on_interrupt())  # the files below are closed before it ends
         writer = (
             None if outputs.video is None else stack.enter_context(VideoWriter(outputs.video, frames.rate))
         )
-        lines = None if outputs.json is None else stack.enter_context(_lines(outputs.json))
+        lines = None if outputs.json is None else stack.enter_context(_Lines(outputs.json))
         window = stack.enter_context(_Window(frames.name or "faceperc")) if outputs.show else None
-        stopped = stack.enter_context(_on_interrupt())
         advance = stack.enter_context(_progress(frames))
         for frame in frames:
             if stopped.is_set():
                 break
-            faces = stream(frame, frames.name)
+            faces = stream(frame)
             drawn = faces.draw() if writer or window else None
             if lines is not None:
-                lines.write(faces.to_json() + "\n")
+                lines.write(faces.to_json())
             if writer is not None and drawn is not None:
                 writer.write(drawn, frame.pts, frame.time_base)
             if window is not None and drawn is not None and not window.show(np.asarray(drawn)):
@@ -96,8 +96,11 @@ def _summary(stream: FaceStream) -> str:
     return f"{stream.frames} frame{plural}, the detector looked at {stream.detections}"
 
 
-def _keep_source(source: str, outputs: Outputs) -> None:
-    """Refuse to write over what is read."""
+def _check_targets(source: str, outputs: Outputs) -> None:
+    """Refuse to write over what is read, and two things into one file."""
+    paths = [os.path.realpath(each) for each in (outputs.video, outputs.json) if each is not None]
+    if len(paths) > len({*paths}):
+        raise UsageError(f"{outputs.json}: is named twice; write video and JSON to different files")
     for target in (outputs.video, outputs.json):
         try:
             is_source = target is not None and os.path.samefile(source, target)
@@ -107,23 +110,62 @@ def _keep_source(source: str, outputs: Outputs) -> None:
             raise UsageError(f"{target}: is the source; write to another file")
 
 
-@contextlib.contextmanager
-def _lines(target: str) -> Iterator[IO[str]]:
-    """A text file that gets its name at the end, whatever ends it."""
-    if target == "-":
-        yield sys.stdout
-        return
-    check_target(target)
-    if Path(target).exists() and not Path(target).is_file():  # a pipe or a device: written to, not replaced
-        with open(target, "w", encoding="ascii") as file:
-            yield file
-        return
-    draft = Draft(target)
-    try:
-        with open(draft.path, "w", encoding="ascii") as file:
-            yield file
-    finally:
-        draft.finish()
+class _Lines:
+    """A text file that gets its name at the end, whatever ends it; but no line replaces no older file."""
+
+    def __init__(self, target: str) -> None:
+        """Begin a file, or standard output for "-"."""
+        self._target = target
+        self._draft: Draft | None = None
+        self._file: IO[str] = sys.stdout
+        self._is_empty = True
+        if target == "-":
+            return
+        check_target(target)
+        path = Path(target)
+        if not path.exists() or path.is_file():  # else a pipe or a device: written to, not replaced
+            self._draft = Draft(target)
+            path = self._draft.path
+        try:
+            self._file = open(path, "w", encoding="ascii")  # noqa: SIM115  (closed by __exit__)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def write(self, line: str) -> None:
+        """Write a line now: whoever reads a pipe need not wait for more.
+
+        Raises:
+            UsageError: if it cannot be written, as on a full disk.
+            BrokenPipeError: if nobody reads the pipe any more, as after `head`: a quiet end of the command.
+        """
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._is_empty = False
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if self._file is not sys.stdout:
+                self._file.close()
+            if self._draft is not None and (kind is None or not self._is_empty):
+                self._draft.finish()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise self._refusal(error) from error
+        finally:
+            if self._draft is not None:
+                self._draft.discard()
+
+    def _refusal(self, error: OSError) -> UsageError:
+        return UsageError(f"{self._target}: cannot be written: {error.strerror or error}")
 
 
 @contextlib.contextmanager

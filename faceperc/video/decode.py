@@ -28,6 +28,8 @@ TIMEOUT = 10.0  # seconds without data after which a camera or a broadcast count
 _TRANSPORTS = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 # What a stream of a URL may be carried by. No "file": a playlist from the network must not read the disk.
 _REMOTE = ",".join([*_TRANSPORTS, "tls", "crypto", "hls", "httpproxy", "rtcp", "srtp"])
+# FFmpeg plays text files as pictures of letters; nobody who names one means that.
+_TEXT = ("ansi", "bintext", "xbin", "idf")
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none")}
 
 
@@ -120,7 +122,7 @@ class _Video(FrameSource):
                 location, format=form, options=options, timeout=timeout
             )
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise ImageError(f"{name}: cannot be opened as a video: {_reason(error)}") from error
+            raise ImageError(f"{name}: cannot be opened as a video: {reason(error)}") from error
         try:
             self._read_header(form)
         except BaseException:
@@ -128,7 +130,14 @@ class _Video(FrameSource):
             raise
 
     def _read_header(self, form: str | None) -> None:
-        streams = [each for each in self._container.streams.video if each.codec_context is not None]
+        cover = self._av.stream.Disposition.attached_pic  # of a sound file
+        streams = [
+            each
+            for each in self._container.streams.video
+            if each.codec_context is not None
+            and each.codec_context.name not in _TEXT
+            and not each.disposition & cover
+        ]
         if not streams:
             raise ImageError(f"{self.name}: holds no video that this PyAV can decode")
         self._stream = stream = streams[0]
@@ -157,7 +166,7 @@ class _Video(FrameSource):
                 pts = last + step if last >= 0 else 0
             last = pts
             self._check_size(frame.width, frame.height)
-            yield Frame(self._upright(frame), pts, base)
+            yield Frame(self._upright(frame), pts, base, self.name)
         if last < 0:
             raise ImageError(f"{self.name}: not one frame can be read; fetch or copy it again")
 
@@ -168,7 +177,7 @@ class _Video(FrameSource):
             try:
                 packet = next(packets, None)
             except self._av.error.FFmpegError as error:
-                self._broken = _reason(error)
+                self._broken = reason(error)
                 return
             if packet is None:
                 return
@@ -277,5 +286,6 @@ def newest(frames: Iterable[T]) -> Generator[T, None, None]:
         thread.join()  # the source is read by nobody when it is closed
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system complains of, without the name of a file, which may be a temporary one."""
     return str(getattr(error, "strerror", None) or error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sized
@@ -22,6 +23,7 @@ VideoSource: TypeAlias = "str | os.PathLike[str] | int | Iterable[NDArray[np.uin
 
 #: Frames per second of a source that does not tell: a folder, or frames from memory.
 DEFAULT_FPS = 25.0
+MIN_FPS, MAX_FPS = 1e-4, 1e6  # FFmpeg writes no MP4 of frames that stand for days; results tell microseconds
 
 _IMAGES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -35,11 +37,13 @@ class Frame:
         pts: when it is shown, in units of ``time_base`` since the source's beginning; each frame's is larger
             than the one's before.
         time_base: seconds.
+        source: path of the file or name of the source that it is from; None for frames from memory.
     """
 
     image: NDArray[np.uint8]
     pts: int
     time_base: Fraction
+    source: str | None = None
 
     @property
     def time(self) -> float:
@@ -92,8 +96,8 @@ def open_source(source: VideoSource, fps: float | None = None, max_pixels: int =
 
     Args:
         source: a video file; a camera's number, as an int or a text of digits; an ``rtsp://``, ``http://`` or
-            similar URL; a folder of images, which are taken in the order of their names; or an iterable of
-            frames, (H, W, 3) uint8 RGB arrays or Pillow images.
+            similar URL; a folder of images, which are taken in the order of their names, where 2 comes before
+            10; or an iterable of frames, (H, W, 3) uint8 RGB arrays or Pillow images.
         fps: frames per second of a folder or iterable, by default 25; the others know their times.
         max_pixels: frames with more pixels are refused.
 
@@ -101,8 +105,8 @@ def open_source(source: VideoSource, fps: float | None = None, max_pixels: int =
         ImageError: if the source cannot be opened.
         UsageError: if it is of no such kind, ``fps`` is not positive, or PyAV is needed and not installed.
     """
-    if fps is not None and not 0 < fps < float("inf"):
-        raise UsageError(f"fps is a positive number; got {fps!r}")
+    if fps is not None and not (isinstance(fps, int | float | np.number) and MIN_FPS <= fps <= MAX_FPS):
+        raise UsageError(f"fps is a number from {MIN_FPS:g} to {MAX_FPS:g}; got {fps!r}")
     if isinstance(source, str | os.PathLike | int) and not isinstance(source, bool):
         return _open_named(source, fps, max_pixels)
     if isinstance(source, bytes | bytearray | Image.Image) or not isinstance(source, Iterable):
@@ -119,7 +123,7 @@ def _open_named(source: str | os.PathLike[str] | int, fps: float | None, max_pix
     from faceperc.video.decode import open_camera, open_file, open_url
 
     text = str(source)
-    if isinstance(source, int) or text.isdecimal():
+    if isinstance(source, int) or (isinstance(source, str) and text.isdecimal()):
         return open_camera(int(text), max_pixels)
     if "://" in text:
         return open_url(text, max_pixels)
@@ -138,10 +142,15 @@ class _Regular(FrameSource):
     """Frames at a constant rate."""
 
     def __init__(self, fps: float | None) -> None:
-        self.rate = Fraction(fps or DEFAULT_FPS).limit_denominator(1001)
+        self.rate = _simple(Fraction(fps or DEFAULT_FPS))
 
-    def _frame(self, image: NDArray[np.uint8], number: int) -> Frame:
-        return Frame(image, number, 1 / self.rate)
+    def _frame(self, image: NDArray[np.uint8], number: int, source: str | None = None) -> Frame:
+        return Frame(image, number, 1 / self.rate, source)
+
+
+def _simple(rate: Fraction) -> Fraction:
+    """A rate in small numbers, as files have it: 29.97 is 2997 / 100, and a frame per hour stays one."""
+    return rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
 
 
 class _Memory(_Regular):
@@ -167,6 +176,17 @@ class _Memory(_Regular):
             yield self._frame(pixels, number)
 
 
+def _is_image(path: Path) -> bool:
+    # what is hidden is no picture of the user's: macOS leaves a "._a.jpg" beside an "a.jpg" on foreign disks
+    return path.suffix.lower() in _IMAGES and not path.name.startswith(".")
+
+
+def _in_order(path: Path) -> tuple[list[str | int], str]:
+    """Where a file comes among others: numbers in the names count as numbers, so that 2 comes before 10."""
+    parts = re.split("([0-9]+)", path.name)  # every other part is a number
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
+
+
 class _Folder(_Regular):
     """The images of a folder in the order of their names; those that cannot be read are left out."""
 
@@ -176,7 +196,7 @@ class _Folder(_Regular):
         self._max_pixels = max_pixels
         self._unreadable: list[str] = []
         try:
-            self._files = sorted(each for each in folder.iterdir() if each.suffix.lower() in _IMAGES)
+            self._files = sorted((each for each in folder.iterdir() if _is_image(each)), key=_in_order)
         except OSError as error:
             raise ImageError(f"{folder}: cannot be read: {error.strerror or error}") from error
         if not self._files:
@@ -190,7 +210,7 @@ class _Folder(_Regular):
             except ImageError as error:
                 self._unreadable.append(str(error))
                 continue
-            yield self._frame(image, number)
+            yield self._frame(image, number, str(path))
         if len(self._unreadable) == len(self._files):
             raise ImageError(f"{self.name}: not one image can be read; the first: {self._unreadable[0]}")
 

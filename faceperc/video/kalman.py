@@ -59,6 +59,10 @@ class BoxFilter:
         self._velocity = self._velocity + gain[1] * error
         self._covariance = self._covariance - np.outer(gain, self._covariance[0])
 
+    def stop(self) -> None:
+        """Let it stay where it is."""
+        self._velocity = np.zeros(4)
+
     def keep_size(self) -> None:
         """Let it grow or shrink no more: a size's velocity soon leads astray a face that nobody sees."""
         self._velocity = self._velocity * [1, 1, 0, 0]

@@ -1,7 +1,8 @@
 """One-Euro filters (Casiez, Roussel and Vogel, CHI 2012) of a face's results, by their KIND.
 
 A low pass whose cutoff grows with speed: still faces do not tremble, moving ones do not lag. Everything is in
-units that no camera knows: positions in sizes of the face, times in seconds.
+units that no camera knows: positions in sizes of the face, times in seconds. The filters give copies: whoever
+gets a result may change it, as by dividing by the picture's size, and the next one is right all the same.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BETA = 40.0  # Hz per speed: of points in face sizes per second
 ROTATION_BETA = 3.0  # of rotations in radians per second
 SPEED_CUTOFF = 1.0  # Hz, for the speed itself; the paper's value
 USUAL_ERROR = (
-    0.02  # median expected error of landmarks on faces, in units of their size (see faceperc.video.doubt)
+    0.02  # median expected error of landmarks on faces, in units of their size (see faceperc.bench.doubt)
 )
 SLOW = 0.3  # seconds after which probabilities and numbers have gone 63 % of the way to a new value
 
@@ -68,7 +69,7 @@ class OneEuro:
             cutoff = (self._min_cutoff + self._beta * norm) / np.maximum(error, 0.5)
             self._smooth = self._smooth + _share(cutoff, seconds)[..., None] * (values - self._smooth)
             self._raw = values
-        return self._smooth
+        return self._smooth.copy()
 
 
 class RotationOneEuro:
@@ -100,7 +101,7 @@ class RotationOneEuro:
             way = rotation_vector(self._smooth.T @ matrix)
             self._smooth = nearest_rotation(self._smooth @ rotation_matrix(_share(cutoff, seconds) * way))
             self._raw = matrix
-        return self._smooth
+        return self._smooth.copy()
 
 
 class Smoother:
@@ -178,7 +179,7 @@ class _Slow:
         if self._smooth is None or self._smooth.shape != values.shape:
             self._smooth = values
         self._smooth = self._smooth + -math.expm1(-seconds / SLOW) * (values - self._smooth)
-        return self._smooth
+        return self._smooth.copy()
 
 
 def face_size(box: Array) -> float:

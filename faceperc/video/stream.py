@@ -21,7 +21,7 @@ from faceperc.predict import Predictor, _check_found
 from faceperc.results import Face, Faces
 from faceperc.video.frames import Frame, VideoSource, open_source
 from faceperc.video.smooth import Smoother, face_size
-from faceperc.video.track import Track, Tracker, iou
+from faceperc.video.track import LOST_SECONDS, Track, Tracker, iou
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -79,20 +79,21 @@ class FaceStream:
 
         Args:
             predictor: what finds and reads faces.
-            track: give faces identities, and detect only where tracking is in doubt; else in each frame.
+            track: give faces identities, and detect only where tracking is in doubt; else each frame is a
+                picture of its own. Heads that show no face are never followed.
             smooth: smooth the results through time; only where faces are tracked.
             redetect: seconds after which new faces are looked for; 0 for every frame.
 
         Raises:
             UsageError: if ``redetect`` is not 0 or more.
         """
-        if not redetect >= 0:
+        if not (isinstance(redetect, int | float | np.number) and redetect >= 0):
             raise UsageError(f"redetect is 0 seconds or more; got {redetect!r}")
         self.detections = self.frames = 0
         self._track, self._smooth, self._redetect = track, smooth, redetect
         self._wanted = tuple(predictor.tasks)
         self._landmarks = _followable(predictor)
-        self._predictor = _with_task(predictor, self._landmarks)
+        self._given, self._predictor = predictor, _with_task(predictor, self._landmarks)
         self._detector = predictor.detector
         self._sure = -math.inf  # of a detector of the user's, all faces are
         if track and isinstance(predictor.detector, FaceDetector):
@@ -102,10 +103,10 @@ class FaceStream:
         self._tracker = Tracker()
         self._smoothers: dict[Track, Smoother] = {}
         self._detected = -math.inf  # when the detector last ran, seconds
-        self._met = False  # whether there was a face yet
+        self._met = False  # whether there was a face yet, since the beginning or the last long gap
 
-    def __call__(self, frame: Frame, source: str | None = None) -> Faces:
-        """The faces of the next frame: in the order of their tracks; the best first where none are tracked.
+    def __call__(self, frame: Frame) -> Faces:
+        """The faces of the next frame: in the order of their tracks; where none are tracked, as of a picture.
 
         Raises:
             ModelError: if a model fails.
@@ -113,22 +114,20 @@ class FaceStream:
         image, time = frame.image, frame.time
         faces = self._tracked(image, time) if self._track else self._detect_all(image)
         index, self.frames = self.frames, self.frames + 1
-        return Faces(faces, image, source, self._predictor.metadata.name, index=index, time=time)
+        return Faces(faces, image, frame.source, self._predictor.metadata.name, index=index, time=time)
 
     def _detect_all(self, image: Image) -> tuple[Face, ...]:
-        boxes, scores = self._detect(image)
-        order = np.argsort(-scores, kind="stable")
-        looks = self._look(image, boxes[order])
-        return tuple(
-            Face(box, score, self._only_wanted(look.tasks))
-            for box, score, look in zip(boxes[order], scores[order], looks, strict=True)
-        )
+        self.detections += 1
+        return self._given(image).faces
 
     def _tracked(self, image: Image, time: float) -> tuple[Face, ...]:
+        self._met = self._met and self._tracker.gap(time) <= LOST_SECONDS
         self._tracker.predict(time)
         for track in list(self._tracker.tracks):
-            if not track.is_lost and not _is_in(track.box, image):
-                self._tracker.lose(track)
+            if not _is_in(track.box, image):
+                if not track.is_lost:
+                    self._tracker.lose(track)
+                track.filter.stop()  # who comes back in time comes where he went, and not from further off
         looks = self._follow(image)
         doubted = self._doubted(looks)
         if doubted or self._is_due(time):
@@ -177,7 +176,8 @@ class FaceStream:
         self._detected = time
         matched, new = self._tracker.match(boxes, scores, self._sure)
         for face in new:
-            # the faces of the first frame that has any need no confirmation, as in ByteTrack
+            # the faces of the first frame that has any need no confirmation, as in ByteTrack; nor do those
+            # after a gap in which all may have changed: where frames are rare, nothing would ever be shown
             matched[self._tracker.begin(boxes[face], scores[face], confirmed=not self._met)] = face
         born = {track for track, face in matched.items() if face in new}
         again = [track for track in matched if track not in looks or track in doubted]
@@ -191,10 +191,17 @@ class FaceStream:
             if track not in looks or track in doubted or track.identity is None:
                 looks.pop(track, None)
                 self._tracker.lose(track)
+            else:
+                self._tracker.miss(track)
 
     def _drop_doubles(self, looks: dict[Track, _Look]) -> None:
-        """Of two tracks on one face lose the one detected less lately, or whose look is less sure."""
-        order = sorted(looks, key=lambda track: (track.identity is None, -track.detected, looks[track].error))
+        """Of two tracks on one face lose the one detected less lately, or only found again now, or whose look
+        is less sure."""
+
+        def rank(track: Track) -> tuple[bool, float, bool, float]:
+            return track.identity is None, -track.detected, track.steady is None, looks[track].error
+
+        order = sorted(looks, key=rank)
         boxes = np.reshape([looks[track].box for track in order], (-1, 4))
         kept: list[int] = []
         for index, overlap in enumerate(iou(boxes, boxes)):
@@ -260,7 +267,7 @@ def stream_faces(
     def run() -> Iterator[Faces]:
         with frames:
             for frame in frames:
-                yield stream(frame, frames.name)
+                yield stream(frame)
             if frames.lost:
                 warnings.warn(frames.lost, RuntimeWarning, stacklevel=2)
 

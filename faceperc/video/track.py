@@ -13,7 +13,7 @@ from faceperc.video.kalman import DETECTED, FOLLOWED, BoxFilter
 Array = NDArray[np.float64]
 
 LOST_SECONDS = 1.0  # a lost face that is not found again for so long is gone
-UNSEEN_SECONDS = 3.0  # for so long a face may be followed that the detector does not find
+UNSEEN_SECONDS = 3.0  # for so long a face may be followed that the detector, when asked, does not find
 _IOU = 0.3  # least overlap of a detected face with where its track should be, as in SORT
 _LOW_IOU = 0.5  # of one that the detector doubts, as in ByteTrack
 _STEADY = 1.25  # a face is seen well while its error is at most so many times that of its last detection
@@ -28,6 +28,7 @@ class Track:
         filter: where it is.
         score: of its last detection, in [0, 1].
         detected: when that was, seconds.
+        missed: since when the detector has been asked and has not found it, seconds, or None.
         seen: when it was last seen, by the detector or by the face model, seconds.
         error: expected error of its landmarks when it was last surely detected, in units of its size.
         identity: from 1; None until a second detection confirms the first.
@@ -39,6 +40,7 @@ class Track:
     score: float
     detected: float
     seen: float
+    missed: float | None = None
     error: float = 0.0
     identity: int | None = None
     is_lost: bool = False
@@ -67,11 +69,17 @@ class Tracker:
 
     def predict(self, time: float) -> None:
         """Move all tracks on to a time in seconds, and forget those that were not seen for too long."""
-        seconds = 0.0 if self.time is None else max(0.0, time - self.time)
+        seconds = self.gap(time)
         self.time = time
         self.tracks = [track for track in self.tracks if _lives(track, time)]
         for track in self.tracks:
+            if seconds > LOST_SECONDS:  # nobody knows how it moved meanwhile: best look where it was
+                track.filter = BoxFilter(track.box)
             track.filter.predict(seconds)
+
+    def gap(self, time: float) -> float:
+        """Seconds from the last frame to a time, 0 or more; 0 before the first frame."""
+        return 0.0 if self.time is None else max(0.0, time - self.time)
 
     def match(self, boxes: Array, scores: Array, sure: float) -> tuple[dict[Track, int], list[int]]:
         """Which detected face is which track.
@@ -124,12 +132,17 @@ class Tracker:
         """
         assert self.time is not None
         track.score, track.detected, track.seen = score, self.time, self.time
-        track.is_lost = False
+        track.is_lost, track.missed = False, None
         if score < sure:
             return
         track.error = error
         if track.identity is None:
             self._name(track)
+
+    def miss(self, track: Track) -> None:
+        """The detector was asked and did not find it, but its landmarks are sure."""
+        if track.missed is None:
+            track.missed = self.time
 
     def see(self, track: Track, box: Array, error: float | None) -> None:
         """It is at this box.
@@ -200,7 +213,9 @@ def iou(first: Array, second: Array) -> Array:
 
 
 def _lives(track: Track, time: float) -> bool:
-    return time - track.seen <= LOST_SECONDS and time - track.detected <= UNSEEN_SECONDS
+    # a face that is not lost was seen in the last frame, however long ago that was: frames may be rare
+    is_lost = track.is_lost and time - track.seen > LOST_SECONDS
+    return not is_lost and (track.missed is None or time - track.missed <= UNSEEN_SECONDS)
 
 
 def _grow(boxes: Array, by: float) -> Array:

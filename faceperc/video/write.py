@@ -12,7 +12,7 @@ from PIL import Image
 
 from faceperc._files import Draft, check_target
 from faceperc.errors import UsageError
-from faceperc.video.decode import import_av
+from faceperc.video.decode import import_av, reason
 
 _SUFFIXES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
@@ -66,7 +66,7 @@ class VideoWriter:
         except UsageError:
             raise
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise UsageError(f"{self._path}: cannot be written: {error}") from error
+            raise UsageError(f"{self._path}: cannot be written: {reason(error)}") from error
 
     def close(self) -> None:
         """Finish the file and give it its name.
@@ -78,11 +78,13 @@ class VideoWriter:
         if draft is None:
             return
         try:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-        except (self._av.error.FFmpegError, OSError) as error:
+            with self._container:
+                self._container.mux(self._stream.encode(None))
+        except BaseException as error:
             draft.discard()
-            raise UsageError(f"{self._path}: cannot be written: {error}") from error
+            if isinstance(error, self._av.error.FFmpegError | OSError | ValueError):
+                raise UsageError(f"{self._path}: cannot be written: {reason(error)}") from error
+            raise
         draft.finish()
 
     def __enter__(self) -> Self:
