@@ -21,9 +21,12 @@ from faceperc.errors import DataError, UsageError
 from faceperc.rotations import matrix_from_angles
 from faceperc.synthetic import store
 from faceperc.synthetic.camera import Camera, random_view, rotation_of_view
+from faceperc.synthetic.hair import random_hair
+from faceperc.synthetic.headwear import random_headwear
 from faceperc.synthetic.model import FaceModel, load_model
-from faceperc.synthetic.raster import rasterise
+from faceperc.synthetic.raster import Buffer, rasterise
 from faceperc.synthetic.render import Rendered, render
+from faceperc.synthetic.skull import skull_map
 from faceperc.synthetic.store import Order, read_heads, render_file
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
@@ -83,6 +86,33 @@ def test_the_camera_magnifies_what_is_near_and_keeps_to_the_contracts_axes() -> 
     nearer = camera.project(np.array([1.0, 1.0, 27.0]))
     np.testing.assert_allclose(nearer, [26, 30, 25], atol=1e-5)
     assert np.isnan(camera.project(np.array([0.0, 0.0, 60.0]))[:2]).all()
+
+
+def test_a_camera_keeps_clear_of_what_it_must_see() -> None:
+    camera = Camera(rotation_of_view(0, 70, 0), np.zeros(3), 40.0, 3.0, np.array([20.0, 30.0]))
+    body = np.array([[0.0, -60.0, 0.0], [0.0, 9.0, 5.0]])
+    assert np.isnan(camera.project(body)).any()
+    clear = camera.clear_of(body)
+    assert np.isfinite(clear.project(body)).all() and clear.distance < 100
+    np.testing.assert_allclose(clear.project(np.zeros(3)), camera.project(np.zeros(3)))
+    assert clear.clear_of(body) == clear  # far enough stays where it is
+
+
+@pytest.mark.parametrize("pitch", [-85.0, -40.0, 40.0, 85.0])
+def test_no_part_of_a_body_stands_behind_the_camera(
+    model: FaceModel, monkeypatch: pytest.MonkeyPatch, pitch: float
+) -> None:
+    drawn = []
+
+    def spy(points: NDArray[np.float32], *rest: object) -> Buffer:
+        drawn.append(points)
+        return rasterise(points, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("faceperc.synthetic.render.random_distance", lambda rng: 35.0)
+    monkeypatch.setattr("faceperc.synthetic.render.rasterise", spy)
+    for turn in (0.0, 180.0):
+        head(model, 1, turn, pitch, 0)
+    assert drawn and all(np.isfinite(points).all() for points in drawn)
 
 
 def test_an_enlarged_picture_shows_the_same_places() -> None:
@@ -195,6 +225,27 @@ def test_heads_from_behind_show_hair(model: FaceModel) -> None:
     assert np.mean(differ) > 0.6
 
 
+def test_long_hair_does_not_hang_out_of_a_hood(model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faceperc.synthetic.hair._STYLES", {"bob": 0.5, "long": 0.5})
+    for wear in ("none", "hood"):
+        monkeypatch.setattr("faceperc.synthetic.hair._WEAR", {wear: 1.0})
+        for seed in range(4):
+            meshes = random_hair(np.random.default_rng(seed), skull_map(model), model.neutral).meshes
+            lowest = {mesh.kind: mesh.vertices[:, 1].min() for mesh in meshes}
+            ends = lowest["hair"] > lowest["cloth_head"] + 3 if wear == "hood" else lowest["hair"] < -1
+            assert ends, (wear, seed, lowest)
+
+
+def test_a_cap_has_a_smooth_peak(model: FaceModel) -> None:
+    """Its outer edge is one curve, although the cloth around the head is uneven."""
+    surface = skull_map(model).surface(model.neutral)
+    for seed in range(4):
+        peak = random_headwear(np.random.default_rng(seed), "cap", skull_map(model), surface)[1]
+        edge = peak.vertices.reshape(8, -1, 3)[-1, 5:-5]
+        bends = np.diff(edge, 2, axis=0)
+        assert np.linalg.norm(bends, axis=1).max() < 0.25
+
+
 def test_a_seed_fixes_everything(model: FaceModel) -> None:
     first, again, other = (render(np.random.default_rng(seed), model, 32) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first.image, again.image)
@@ -245,6 +296,8 @@ def test_processes_render_what_one_does(data: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="count >= 1"):
         Order(0)
+    with pytest.raises(UsageError, match="1 worker or more"):
+        list(render_file(Order(1, data=str(data)), tmp_path / "heads.parquet", workers=0))
     with pytest.raises(DataError, match=r"ict_face_model\.npz: missing"):
         list(render_file(Order(1, data=str(tmp_path)), tmp_path / "heads.parquet"))
     with pytest.raises(UsageError, match="no such folder"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from faceperc import Predictor
 from faceperc.synthetic.model import FILE, FaceModel, load_model
+from faceperc.synthetic.raster import Buffer, rasterise
 from faceperc.synthetic.render import Rendered, render
 
 DATA = os.environ.get("FACEPERC_DATA") or Path(__file__).parents[2] / "shared" / "data"
@@ -85,6 +87,23 @@ def test_visibility_from_the_front_the_side_and_behind(model: FaceModel) -> None
     profile = seen(90.0)
     assert not profile[:, [36, 37, 38]].any()
     assert profile[:, [24, 25, 45, 46, 54]].mean() > 0.6
+
+
+def test_a_hood_hides_the_ears(model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffers = []
+
+    def spy(*given: Any) -> Buffer:
+        buffers.append(rasterise(*given))
+        return buffers[-1]
+
+    monkeypatch.setattr("faceperc.synthetic.render.rasterise", spy)
+    monkeypatch.setattr("faceperc.synthetic.hair._WEAR", {"hood": 1.0})
+    ear = model.is_region("ear_left", "ear_right")[model.triangles].all(1)
+    for seed in (3, 7):  # people with ears that stand out
+        render(np.random.default_rng([17, seed]), model, 96, (90.0, 0.0, 0.0))
+        seen = buffers[-1].triangle
+        head = seen[(seen >= 0) & (seen < len(ear))]
+        assert len(head) > 100 and not ear[head].any()
 
 
 def test_every_random_view_has_a_head_that_can_be_seen(model: FaceModel) -> None:

@@ -267,6 +267,22 @@ def test_boxes_can_stay_as_they_are(wider: Path, model: Path, capsys: pytest.Cap
     assert "boxes as the detector gives them" in text and "640 px" in text and "no tiles" in text
 
 
+def test_tiles_are_looked_at_if_asked_for_and_said(
+    wider: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model finds its boxes in every picture it sees, so each tile adds some."""
+    counts = []
+    for number, more in enumerate(([], ["--tiles"])):
+        out = wider / f"predictions{number}"
+        main([str(wider), str(model), "--max-side", "64", "--json", "-", "--out", str(out), *more])
+        assert json.loads(capsys.readouterr().out)["settings"]["tiles"] == bool(more)
+        counts.append(int((out / "0--Parade/0_Parade_a_1.txt").read_text().splitlines()[1]))
+    assert counts[0] == 2 < counts[1]
+    main([str(wider), str(model), "--max-side", "64", "--tiles"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "in tiles of their own resolution as well" in text and "no tiles" not in text
+
+
 def test_damaged_photographs_count_as_missed_and_are_named(
     wider: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,8 @@
 """`faceperc eval-wider DIR [MODEL.onnx]`: the official average precision of a detector on WIDER FACE.
 
 DIR holds WIDER_val/images and the authors' ground truth (eval_tools.zip). Every photograph is looked at once,
-whole and at one scale. Figures that were taken at several scales, as many published ones, are not comparable.
+whole and at one scale; with `--tiles` large ones a second time, in parts of their own resolution. That is a
+second scale: say so with the figure, as the output does. Many published figures were taken at several scales.
 
 The detector's boxes are brought to WIDER FACE's convention, which ours is not: the inverse of what
 `faceperc.detector.adapters.read_wider` does to labels. `--as-is` leaves them as they are.
@@ -23,7 +24,7 @@ from faceperc._files import check_target, write_file
 from faceperc.data.boxes import yunet_from_box
 from faceperc.data.folder import existing
 from faceperc.data.rows import decode_image
-from faceperc.detect import FaceDetector
+from faceperc.detect import FaceDetector, Tiles
 from faceperc.detector.wider_ap import SETS, Truth, average_precisions, read_truth
 from faceperc.errors import DataError, UsageError
 
@@ -39,8 +40,8 @@ class Settings:
     Attributes:
         model: the detector's file.
         max_side: larger photographs were shrunk to this longer side, px.
-        scales: number of sizes at which each was looked at.
-        tiles: whether large photographs were looked at in parts.
+        scales: number of sizes at which the whole of each was looked at.
+        tiles: whether photographs larger than that were looked at in parts as well, see `FaceDetector`.
         mirrored: whether the mirror image was looked at, too.
         lowest_score: detections below it were not looked at.
         nms_iou: a box that overlaps a better one by more was dropped.
@@ -53,7 +54,7 @@ class Settings:
     nms_iou: float
     boxes: str
     scales: int = 1
-    tiles: bool = False
+    tiles: Tiles = False
     mirrored: bool = False
 
 
@@ -129,7 +130,7 @@ def evaluate(
     """Measure a detector on the validation set.
 
     Args:
-        detector: with ``min_score`` as low as the curve should reach.
+        detector: with ``min_score`` as low as the curve should reach, and the ``tiles`` to be judged.
         root: folder of WIDER FACE, see ``read_truth``, with ``WIDER_val/images``.
         model: name of the detector, for the report.
         as_is: leave the boxes in our convention.
@@ -151,7 +152,10 @@ def evaluate(
         if out is not None:
             write_predictions(out, truth, found[-1])
     info = detector.info
-    settings = Settings(model, info.max_side, detector.min_score, info.nms_iou, "as is" if as_is else "wider")
+    convention = "as is" if as_is else "wider"
+    settings = Settings(
+        model, info.max_side, detector.min_score, info.nms_iou, convention, tiles=detector.tiles
+    )
     figures = average_precisions(truths, found)
     return WiderReport(
         {name: None if np.isnan(value) else value for name, value in figures.items()},
@@ -177,9 +181,10 @@ def show(report: WiderReport) -> None:
     console = plain_console(100)
     console.print(table)
     boxes = "as the detector gives them" if settings.boxes == "as is" else "in WIDER FACE's convention"
+    tiles = ", those in tiles of their own resolution as well" if settings.tiles else "; one scale, no tiles"
     console.print(
         f"{Path(settings.model).name}: {report.images} photographs, shrunk to a longer side of "
-        f"{settings.max_side} px where larger; one scale, no tiles, no mirror images; scores from "
+        f"{settings.max_side} px where larger{tiles}; no mirror images; scores from "
         f"{settings.lowest_score}, suppression above IoU {settings.nms_iou}; boxes {boxes}"
     )
     for message in report.unreadable:
@@ -194,6 +199,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("model", nargs="?", default=str(default), help="ONNX file of a detector")
     parser.add_argument("--max-side", type=int, default=None, help="override the file's largest side, px")
     parser.add_argument("--score", type=float, default=LOWEST, help="lowest score that is looked at")
+    parser.add_argument("--tiles", action="store_true", help="look at larger photographs in tiles as well")
     parser.add_argument("--as-is", action="store_true", help="leave boxes in the detector's convention")
     parser.add_argument("--out", default=None, help="write the official prediction files into this folder")
     parser.add_argument("--threads", type=int, default=None, help="threads of ONNX Runtime")
@@ -203,7 +209,8 @@ def main(args: list[str]) -> None:
 
     if options.json not in (None, "-"):
         check_target(options.json)
-    detector = FaceDetector(OnnxModel(options.model, threads=options.threads), options.score)
+    opened = OnnxModel(options.model, threads=options.threads)
+    detector = FaceDetector(opened, options.score, tiles=options.tiles)
     if options.max_side is not None:
         detector.info = replace(detector.info, max_side=options.max_side)
     report = evaluate(detector, options.folder, options.model, options.as_is, options.out)

@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 _PITCH, _STEEP_PITCH, _STEEP_SHARE = 60.0, 85.0, 0.05  # degrees; share of views from still higher or lower
 _ROLL, _ANY_ROLL_SHARE = 45.0, 0.08
 _DISTANCE = (35.0, 400.0)  # cm, from a selfie to a telephoto lens
+_CLOSEST = 0.1  # of the distance to the target: what is nearer to the camera is not projected
+_CLEAR = 0.2  # of the distance, by which a camera keeps clear of the body
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,22 @@ class Camera:
     def project(self, points: Floats | Array) -> Floats:
         """(..., 3) cm in the head frame -> (..., 3): x, y in pixels; z, cm from the target to the viewer.
 
-        Points behind the camera, or closer than a tenth of the distance, become NaN.
+        Points behind the camera, or closer than a tenth of the distance, become NaN; see `clear_of`.
         """
         seen = (np.asarray(points, dtype=np.float64) - self.target) @ self.rotation.T
         depth = 1 - seen[..., 2] / self.distance
-        magnified = self.scale / np.where(depth > 0.1, depth, np.nan)
+        magnified = self.scale / np.where(depth > _CLOSEST, depth, np.nan)
         x = self.centre[0] + seen[..., 0] * magnified
         y = self.centre[1] - seen[..., 1] * magnified
         return np.stack([x, y, seen[..., 2]], axis=-1).astype(np.float32)
+
+    def clear_of(self, points: Floats | Array) -> Camera:
+        """This camera, or one farther away along the same ray that sees all of (N, 3) points before it, cm.
+
+        A near camera above or below a head stands within the body, whose triangles could not be drawn.
+        """
+        nearest = float(((np.asarray(points, dtype=np.float64) - self.target) @ self.rotation[2]).max())
+        return replace(self, distance=max(self.distance, nearest / (1 - _CLEAR)))
 
     def enlarged(self, factor: int) -> Camera:
         """The camera of the same picture with ``factor`` x ``factor`` pixels in place of each."""

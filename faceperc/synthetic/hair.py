@@ -41,6 +41,8 @@ def random_hair(rng: Rng, skull: SkullMap, vertices: Floats) -> Hair:
     """Random hair and headwear for a head with these (V, 3) vertices."""
     style = _choose(rng, _STYLES)
     wear = _choose(rng, _WEAR)
+    if wear == "hood" and style in ("bob", "long"):
+        style = "short"  # what hangs down lies inside, and would poke through
     surface = skull.surface(vertices)
     meshes = []
     if style != "bald":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from faceperc.synthetic.mesh import Floats, Mesh, Rng, grid_mesh
@@ -44,7 +45,8 @@ def _brim(rng: Rng, cap: Mesh) -> Mesh:
     middle = COLUMNS // 2
     turned = middle if rng.random() < 0.85 else 0  # now and then worn back to front
     columns = (turned + np.arange(-22, 23)) % (COLUMNS - 1)
-    edge = rim[columns]
+    # a peak is stiff: the cloth's unevenness would make shards of it
+    edge = cv2.GaussianBlur(rim[columns], (1, 0), 1e-3, sigmaY=3.0, borderType=cv2.BORDER_REPLICATE)
     outward = edge * [1, 0, 1] + [0, 0, 1]
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     length = rng.uniform(4, 7.5) * np.sqrt(np.cos(np.linspace(-np.pi / 2, np.pi / 2, 45)).clip(0))

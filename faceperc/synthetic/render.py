@@ -30,6 +30,7 @@ _SUPERSAMPLING = 2
 _HIDDEN = 0.35  # cm by which something must lie before a point to hide it
 _ATTEMPTS = 20  # a given view from below may be hidden by every body
 _MOST_HIDDEN = 0.25  # share of the skull that shoulders may hide
+_FLAT_EARS = 0.25  # how far they stand out under a hood, as a share
 _FRAMED = -9.0  # cm: what lies above, chin and hair, is what the camera frames
 
 
@@ -79,6 +80,8 @@ def _attempt(
     vertices = model.vertices(random_identity(rng), random_expression(rng, model.expression_names))
     skull = skull_map(model)
     hair = random_hair(rng, skull, vertices)
+    if hair.wear == "hood":
+        vertices = _with_flat_ears(model, vertices)
     bare = model.is_region("neck", "shoulders") & (model.neutral[:, 1] < -8)
     torso = random_torso(rng, vertices[bare])
     neck = random_neck(rng, view)
@@ -108,6 +111,17 @@ def _attempt(
     return head, _hidden_by(buffer, len(torso.triangles), fine.project(skull.surface(vertices)[::8, ::8]))
 
 
+def _with_flat_ears(model: FaceModel, vertices: Floats) -> Floats:
+    """(V, 3) vertices of a head whose ears are pressed flat: they would poke through a hood."""
+    flat = vertices.copy()
+    for name in ("ear_left", "ear_right"):
+        ear = model.is_region(name)
+        out = vertices[ear, 0]
+        root = np.sign(out) * np.abs(out).min(initial=np.inf)
+        flat[ear, 0] = root + _FLAT_EARS * (out - root)
+    return flat
+
+
 def five_points(points68: Array) -> Array:
     """(5, 2) of (68, 2): the subject's right eye, left eye, nose tip, right and left mouth corner."""
     eyes = [points68[36:42].mean(0), points68[42:48].mean(0)]
@@ -133,15 +147,15 @@ def _hidden_by(buffer: Buffer, last: int, points: Floats) -> float:
 def _camera(rng: Rng, landmarks: Floats, meshes: list[Mesh], rotation: Array, size: int) -> Camera:
     """Looks at the middle of the face, and frames the whole head with some room, at a random place."""
     target = landmarks.mean(0).astype(np.float64)
-    distance = random_distance(rng)
+    unit = Camera(rotation, target, random_distance(rng), 1.0, np.zeros(2))
+    unit = unit.clear_of(np.concatenate([mesh.vertices for mesh in meshes]))
     # the skull's middle lies behind the face's: that is what stands in the middle of the picture
-    unit = Camera(rotation, target, distance, 1.0, np.zeros(2))
     outline = np.concatenate([mesh.vertices[mesh.vertices[:, 1] > _FRAMED] for mesh in meshes[:-1]])
     head = unit.project(outline)[:, :2]
-    low, high = np.nanmin(head, 0), np.nanmax(head, 0)
+    low, high = head.min(0), head.max(0)
     scale = size * rng.uniform(0.5, 0.72) / float(max(high - low))
     middle = (size - 1) / 2 + size * rng.uniform(-0.06, 0.06, 2)
-    return Camera(rotation, target, distance, scale, middle - scale * (low + high) / 2)
+    return replace(unit, scale=scale, centre=middle - scale * (low + high) / 2)
 
 
 def _fill(points: list[Floats], meshes: list[Mesh], size: int) -> Buffer:

@@ -59,9 +59,7 @@ def skull_map(model: FaceModel) -> SkullMap:
     rays = (offsets / np.linalg.norm(offsets, axis=1, keepdims=True)).astype(np.float32)
     corners = np.empty((ROWS, COLUMNS, _NEIGHBOURS), np.int32)
     weights = np.empty((ROWS, COLUMNS, _NEIGHBOURS), np.float32)
-    for row, wanted in enumerate(
-        directions.astype(np.float32)
-    ):  # row by row: all at once would fill the memory
+    for row, wanted in enumerate(directions.astype(np.float32)):  # all at once would fill the memory
         cosines = wanted @ rays.T
         nearest = np.argpartition(-cosines, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]
         apart = np.sqrt(np.maximum(2 - 2 * np.take_along_axis(cosines, nearest, 1), 0))

@@ -74,9 +74,11 @@ def render_file(order: Order, out: str | Path, workers: int = 1) -> Generator[in
     Parts lie in the folder `<out>.parts` until the file is complete; those that are there already are kept.
 
     Raises:
-        UsageError: if ``out`` cannot be written, or its parts are of another order.
+        UsageError: if ``out`` cannot be written, its parts are of another order, or there is no worker.
         DataError: if the face model is missing or damaged.
     """
+    if workers < 1:
+        raise UsageError(f"rendering takes 1 worker or more; got {workers}")
     check_target(out)
     load_model(order.data)  # a missing model is told before any process is started
     folder = Path(f"{out}.parts")
@@ -90,8 +92,11 @@ def render_file(order: Order, out: str | Path, workers: int = 1) -> Generator[in
     else:
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
             jobs = [pool.submit(_render_part, order, folder, start) for start in missing]
-            for job in jobs:
-                yield (done := done + job.result())
+            try:
+                for job in jobs:
+                    yield (done := done + job.result())
+            finally:  # after an error or an interruption nobody waits for the parts that have not begun
+                pool.shutdown(wait=False, cancel_futures=True)
     tables = [pq.read_table(_part(folder, start)) for start in order.starts]
     stream = io.BytesIO()
     pq.write_table(pa.concat_tables(tables), stream, row_group_size=256)

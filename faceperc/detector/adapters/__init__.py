@@ -12,11 +12,13 @@ from faceperc.detector.labelled import LabelledPhoto
 
 #: Source -> its licence, for the record in the model's metadata.
 LICENCES = {
-    "wider": "CC BY-NC-ND 4.0 by its card on the Hugging Face Hub; RetinaFace's points: research only",
+    "wider": "CC BY-NC-ND 4.0 by its card on the Hugging Face Hub; RetinaFace's points: non-commercial "
+    "research",
     "300w-lp": "none stated by the authors; research use only, like 300-W, whose photographs it holds",
     "aflw2000": "none stated by the authors; AFLW's photographs are for non-commercial research",
-    "panoptic": "CMU Panoptic: non-commercial research",
-    "agora": "AGORA: non-commercial scientific research, after registration",
+    "panoptic": "CMU Panoptic: non-commercial and research purpose only",
+    "agora": "AGORA: non-commercial research and education, after registration; not to train what serves "
+    "commercial, military or surveillance use",
 }
 
 #: Source -> reader of its training photographs.
