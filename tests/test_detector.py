@@ -26,7 +26,7 @@ from faceperc.detect import FaceDetector as Runtime  # noqa: E402
 from faceperc.detections import Detections  # noqa: E402
 from faceperc.detector import evaluate, evaluate_heads, mosaic, sources  # noqa: E402
 from faceperc.detector.data import DetectorData, MosaicBatches  # noqa: E402
-from faceperc.detector.export import MOST, export_detector, weights_sha256  # noqa: E402
+from faceperc.detector.export import MOST, export_detector, trained_on, weights_sha256  # noqa: E402
 from faceperc.detector.hair import head_box_from_hair  # noqa: E402
 from faceperc.detector.loss import assign, detection_loss, iou_and_diou  # noqa: E402
 from faceperc.detector.metrics import (  # noqa: E402
@@ -618,6 +618,9 @@ def test_training_runs_from_the_configuration(
         f"--trainer.default_root_dir={tmp_path}",
     ]
     train.main([str(config), *overrides])
+    train.main([str(config), *overrides, "--trainer.fast_dev_run=false", "--trainer.max_steps=1"])
+    learned = trained_on("runs/detector-nano/last.ckpt")
+    assert set(learned) == set(sources.SOURCES)  # rendered heads have a weight, but there were none
     with pytest.raises(SystemExit):
         train.main([str(config), "--model.no_such_key=1"])
 

@@ -115,6 +115,7 @@ class DetectorData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters()  # a checkpoint says what it learned from
         self.root, self.sizes, self.shares, self.seed = root, sizes, shares, seed
         self.weights = dict.fromkeys(SOURCES[:-1], 1.0) if weights is None else weights
         self.batch_size, self.epoch_batches, self.val_batches = batch_size, epoch_batches, val_batches

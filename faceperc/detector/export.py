@@ -11,6 +11,7 @@ import copy
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from faceperc._files import write_file
+from faceperc.detector.adapters import LICENCES as ADAPTER_LICENCES
 from faceperc.detector.model import MEAN, STD, STRIDES, FaceDetector, unpack
 from faceperc.detector.mosaic import MIN_FACE
-from faceperc.detector.sources import LICENCES
+from faceperc.detector.sources import LICENCES, RENDERED
 from faceperc.errors import ModelError
 from faceperc.rotations import matrix_from_6d
 
@@ -115,6 +117,7 @@ def export_detector(
     iou: float = 0.45,
     max_side: int = 640,
     images: list[Any] | None = None,
+    sources: Sequence[str] = tuple(LICENCES),
 ) -> Path:
     """Write the ONNX file; an interrupted export leaves no half file.
 
@@ -128,6 +131,7 @@ def export_detector(
         max_side: larger images are to be shrunk to this longer side, px.
         images: write eight-bit convolutions, with their ranges from these (H, W, 3) uint8 pictures, whose
             sides are multiples of 32; None writes float32.
+        sources: names of what the network learned from, see `trained_on`.
 
     Returns:
         The path.
@@ -147,6 +151,7 @@ def export_detector(
             raise ModelError("only a detector that begins with patches can be quantised; export float32")
         proto = quantise(_graph(ExportedPatches(model)), images)
     metadata = detector_metadata(model, name=name, score=score, head=head, iou=iou, max_side=max_side)
+    metadata["training"]["data"] = [{"name": name, "licence": _licence(name)} for name in sources]
     metadata["precision"] = "fp32" if images is None else "int8"
     onnx.helper.set_model_props(proto, {"faceperc": json.dumps(metadata)})
     onnx.checker.check_model(proto)
@@ -200,7 +205,7 @@ def detector_metadata(
         },
         "weights_sha256": weights_sha256(model),
         "training": {
-            "data": [{"name": source, "licence": licence} for source, licence in LICENCES.items()],
+            "data": [{"name": source, "licence": _licence(source)} for source in LICENCES],
             "licence": WEIGHTS_LICENCE,
         },
     }
@@ -231,6 +236,21 @@ def load_checkpoint(path: str | Path) -> FaceDetector:
     return module.model.eval()
 
 
+def trained_on(path: str | Path) -> list[str]:
+    """Names of the sources that a checkpoint learned from; all of the pack's where it does not say."""
+    options = torch.load(path, map_location="cpu", weights_only=True).get("datamodule_hyper_parameters")
+    if not options or not options.get("weights"):
+        return list(LICENCES)
+    names = [name for name, weight in options["weights"].items() if weight > 0]
+    if not options.get("rendered") and RENDERED in names:
+        names.remove(RENDERED)  # it has a weight, but there were no rendered heads
+    return [*names, "scenes"]
+
+
+def _licence(source: str) -> str:
+    return {**LICENCES, **ADAPTER_LICENCES}.get(source, "not stated")
+
+
 def main(args: list[str]) -> None:
     """Export a checkpoint; `--help` lists the options."""
     parser = argparse.ArgumentParser(prog="faceperc export-detector", description=__doc__)
@@ -259,6 +279,7 @@ def main(args: list[str]) -> None:
         iou=options.iou,
         max_side=options.max_side,
         images=images,
+        sources=trained_on(options.checkpoint),
     )
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
 
