@@ -47,9 +47,13 @@ ZOO = {
             "faceperc-nano-int8", "face", "the same in eight bits, for CPUs: about half the time and the size"
         ),
         ZooModel(
-            DEFAULT_DETECTOR, "detector", "faces and heads, five points, rotation; used where no boxes are given"
+            DEFAULT_DETECTOR,
+            "detector",
+            "finds faces and heads; used where no boxes are given",
         ),
-        ZooModel("detector-nano-int8", "detector", "the same in eight bits, for CPUs: two thirds of the time"),
+        ZooModel(
+            "detector-nano-int8", "detector", "the same in eight bits, for CPUs: two thirds of its time"
+        ),
         ZooModel("detector-small", "detector", "the same task with a larger network: surer of small faces"),
     )
 }

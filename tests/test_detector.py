@@ -26,7 +26,8 @@ from faceperc.detect import FaceDetector as Runtime  # noqa: E402
 from faceperc.detections import Detections  # noqa: E402
 from faceperc.detector import evaluate, evaluate_heads, mosaic, sources  # noqa: E402
 from faceperc.detector.data import DetectorData, MosaicBatches  # noqa: E402
-from faceperc.detector.export import MOST, export_detector, trained_on, weights_sha256  # noqa: E402
+from faceperc.detector.export import MOST, export_detector, load_checkpoint, trained_on, weights_sha256  # noqa: E402
+from faceperc.detector.export import main as export_main  # noqa: E402
 from faceperc.detector.hair import head_box_from_hair  # noqa: E402
 from faceperc.detector.loss import assign, detection_loss, iou_and_diou  # noqa: E402
 from faceperc.detector.metrics import (  # noqa: E402
@@ -619,7 +620,17 @@ def test_training_runs_from_the_configuration(
     ]
     train.main([str(config), *overrides])
     train.main([str(config), *overrides, "--trainer.fast_dev_run=false", "--trainer.max_steps=1"])
-    learned = trained_on("runs/detector-nano/last.ckpt")
+    last = "runs/detector-nano/last.ckpt"
+    export_main([last, "--out", "a.onnx", "--weights", "a.safetensors"])
+    module, before = (
+        train.DetectorModule(widths=(8, 8, 8, 8), depths=(0, 0, 0, 0), neck=8),
+        load_checkpoint(last),
+    )
+    assert train.start_from(module, "a.safetensors") == len(before.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(module.model.parameters(), before.parameters(), strict=True))
+    with pytest.raises(ModelError, match=r"a\.onnx: is no checkpoint"):
+        train.start_from(module, "a.onnx")
+    learned = trained_on(last)
     assert set(learned) == set(sources.SOURCES)  # rendered heads have a weight, but there were none
     with pytest.raises(SystemExit):
         train.main([str(config), "--model.no_such_key=1"])

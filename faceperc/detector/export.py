@@ -18,6 +18,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -264,14 +265,20 @@ def main(args: list[str]) -> None:
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the convolutions")
     parser.add_argument("--data", default=None, help="int8: folder of the data pack; else FACEPERC_DATA")
     parser.add_argument("--calibration", type=int, default=64, help="int8: number of pictures for the ranges")
+    parser.add_argument("--weights", default=None, help="also write the weights, to start a training from")
     options = parser.parse_args(args)
     images = None
     if options.precision == "int8":
         from faceperc.detector.quantise import calibration_images
 
         images = calibration_images(options.data, options.calibration)
+    model = load_checkpoint(options.checkpoint)
+    if options.weights:
+        # contiguous copies: the convolutions' memory is in another order
+        arrays = {name: array.contiguous().clone() for name, array in model.state_dict().items()}
+        write_file(options.weights, save(arrays))
     path = export_detector(
-        load_checkpoint(options.checkpoint),
+        model,
         options.out,
         name=options.name,
         score=options.score,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.ops import box_iou, nms  # type: ignore[import-untyped]
 
@@ -33,7 +36,8 @@ class DetectorModule(pl.LightningModule):
         depths: see `FaceDetector`.
         neck: see `FaceDetector`.
         patches: see `FaceDetector`.
-        start_from: a checkpoint whose weights to begin with, where names and shapes agree.
+        start_from: a checkpoint or a .safetensors file (`weights/`) whose weights to begin with, where names
+            and shapes agree.
         lr: highest learning rate of AdamW.
         weight_decay: of AdamW, for weights of two and more dimensions.
         warmup: steps of linear warm-up.
@@ -126,7 +130,7 @@ class DetectorModule(pl.LightningModule):
 
 
 def start_from(module: pl.LightningModule, path: str) -> int:
-    """Copy the arrays of a checkpoint whose names and shapes agree.
+    """Copy the arrays of a checkpoint, or of weights in safetensors, whose names and shapes agree.
 
     Returns:
         How many were copied.
@@ -135,8 +139,11 @@ def start_from(module: pl.LightningModule, path: str) -> int:
         ModelError: if the file is missing or no checkpoint, or nothing agrees.
     """
     try:
-        given = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except (OSError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        if Path(path).suffix == ".safetensors":
+            given = {f"model.{name}": value for name, value in load_file(path).items()}
+        else:
+            given = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except (OSError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError) as error:
         raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
     own = module.state_dict()
     same = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
