@@ -11,7 +11,7 @@ from faceperc.metadata import DetectorInfo
 
 
 def add_fit(op: GraphBuilder, image: str, info: DetectorInfo) -> tuple[str, str]:
-    """Add the nodes that shrink an image to the detector's largest side, enlarge a tiny one, and pad it.
+    """Add the nodes that shrink an image to the detector's largest side or enlarge it, and pad it.
 
     Args:
         op: the graph.
@@ -23,7 +23,7 @@ def add_fit(op: GraphBuilder, image: str, info: DetectorInfo) -> tuple[str, str]
     """
     extent = add_extent(op, image)
     longer = op.ReduceMax(extent, keepdims=1)
-    wanted = op.Min(op.Max(longer, float(min(MIN_SIDE, info.max_side))), float(info.max_side))
+    wanted = op.Min(op.Max(op.Mul(longer, info.enlarge), float(MIN_SIDE)), float(info.max_side))
     new = op.Max(op.Round(op.Div(op.Mul(extent, wanted), longer)), 1.0)  # W, H
     height_width = op.Cast(op.Gather(new, [1, 0]), to=TensorProto.INT64)
     # Pillow's bilinear filter, which is as wide as the pixels that it makes

@@ -124,7 +124,7 @@ class FaceDetector:
 
     def _look(self, image: NDArray[np.uint8], heads: bool) -> Detections:
         """One run of the model: one box for each face, and if wanted head, that it is sure enough of."""
-        padded, scale = fit(image, self.info.max_side, self.info.stride)
+        padded, scale = fit(image, self.info.max_side, self.info.stride, self.info.enlarge)
         metadata = self.model.metadata
         outputs = self.model.run({metadata.input: padded[None]})
         check_detector_outputs({name: each.shape for name, each in outputs.items()}, metadata.name)
@@ -181,13 +181,16 @@ def check_tiles(tiles: object) -> None:
         raise UsageError(f'tiles is True, False or "auto"; got {tiles!r}')
 
 
-def fit(image: NDArray[np.uint8], max_side: int, stride: int) -> tuple[NDArray[np.uint8], Array]:
-    """Shrink an image to at most ``max_side``, enlarge a tiny one, and pad it to a multiple of the stride.
+def fit(
+    image: NDArray[np.uint8], max_side: int, stride: int, enlarge: float = 1.0
+) -> tuple[NDArray[np.uint8], Array]:
+    """Shrink an image to ``max_side``, or enlarge a small one, and pad it to a multiple of the stride.
 
     Args:
         image: (H, W, 3) uint8.
         max_side: largest longer side, px.
         stride: height and width of the result are multiples of it; zeros are added right and below.
+        enlarge: a smaller image is enlarged by this, at least to MIN_SIDE and at most to ``max_side``.
 
     Returns:
         padded: (H', W', 3) uint8, C-contiguous; the image itself where it already is all that.
@@ -195,7 +198,7 @@ def fit(image: NDArray[np.uint8], max_side: int, stride: int) -> tuple[NDArray[n
     """
     height, width = image.shape[:2]
     longer = max(height, width)
-    wanted = min(max(longer, min(MIN_SIDE, max_side)), max_side)
+    wanted = min(max(enlarge * longer, MIN_SIDE), max_side)
     new = max(1, round(width * wanted / longer)), max(1, round(height * wanted / longer))
     if new != (width, height):
         # whole blocks are averaged first, a third of the time of the filter alone; it does what is left

@@ -77,6 +77,7 @@ class DetectorInfo:
         nms_iou: boxes that overlap a better one by more than this are dropped.
         nms_score: faces with a lower score than this are dropped, unless the caller says otherwise.
         nms_head: the same for heads that show no face, by the score of the head.
+        enlarge: images smaller than ``max_side`` are enlarged by up to this factor.
     """
 
     stride: int
@@ -85,6 +86,7 @@ class DetectorInfo:
     nms_iou: float
     nms_score: float
     nms_head: float
+    enlarge: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,7 @@ def _detector(document: dict[str, Any]) -> DetectorInfo:
         nms_iou=_real(document["nms"], "iou", 0, 1),
         nms_score=_real(document["nms"], "score", 0, 1),
         nms_head=_real({"head": document["nms"]["score"], **document["nms"]}, "head", 0, 1),
+        enlarge=_real({"enlarge": 1.0, **document}, "enlarge", 1, 16),
     )
 
 

@@ -109,6 +109,19 @@ def test_fit_pads_with_zeros_right_and_below() -> None:
     assert (padded[:200, :300] == 7).all() and not padded[200:].any() and not padded[:, 300:].any()
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((200, 100), (400, 200)), ((500, 250), (640, 320)), ((40, 20), (160, 80))]
+)
+def test_fit_enlarges_small_images_where_the_file_says_so(
+    size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    padded, scale = fit(np.full((size[1], size[0], 3), 255, np.uint8), 640, 32, enlarge=2.0)
+    assert (padded[..., 0] == 255).any(0).sum() == wanted[0] and (padded[..., 0] == 255).any(
+        1
+    ).sum() == wanted[1]
+    np.testing.assert_allclose(scale, np.array(size) / wanted)
+
+
 def test_fit_copies_nothing_where_nothing_is_to_be_done() -> None:
     image = np.random.default_rng(0).integers(0, 256, (256, 640, 3), dtype=np.uint8)
     assert np.shares_memory(fit(image, 640, 64)[0], image)

@@ -244,7 +244,7 @@ def _runs(candidates: Sequence[Candidate], threads: int) -> dict[Run, Callable[[
     for name in (each.name for each in ZOO.values() if each.role == "detector"):
         detector = FaceDetector(OnnxModel(find_model(name), threads, CPU))
         metadata, info = detector.model.metadata, detector.info
-        fitted, _ = fit(photo, info.max_side, info.stride)
+        fitted, _ = fit(photo, info.max_side, info.stride, info.enlarge)
         runs[f"{name}, {_SIZE}", 1] = partial(detector.model.run, {metadata.input: fitted[None]})
         runs[f"{name}, {_SIZE}, all of detect", 1] = partial(detector.detect, photo)
     if _installed("cv2"):

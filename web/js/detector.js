@@ -15,8 +15,8 @@ const MAX_FACES = 1000; // bounds the time of the suppression on a picture of a 
  *     hairline to chin
  */
 export async function detect(model, image) {
-  const { max_side: maxSide, stride, nms } = model.metadata;
-  const input = fit(image, maxSide, stride);
+  const { max_side: maxSide, stride, nms, enlarge } = model.metadata;
+  const input = fit(image, maxSide, stride, enlarge);
   const outputs = await model.run(input.data, [1, input.height, input.width, 3]);
   const boxes = outputs.boxes.data;
   const scores = outputs.scores.data;
@@ -34,14 +34,14 @@ export async function detect(model, image) {
 }
 
 /**
- * Shrink an image to at most `maxSide`, enlarge a tiny one, and pad it with 0 to a multiple of the stride.
+ * Shrink an image to at most `maxSide`, or enlarge a small one, and pad it with 0 to a multiple of the stride.
  *
  * @returns {{width: number, height: number, data: Uint8Array, scale: number[]}} RGB pixels, and how many of
  *     the image's pixels one of them stands for, x and y
  */
-export function fit(image, maxSide, stride) {
+export function fit(image, maxSide, stride, enlarge = 1) {
   const longer = Math.max(image.width, image.height);
-  const wanted = Math.min(Math.max(longer, Math.min(MIN_SIDE, maxSide)), maxSide);
+  const wanted = Math.min(Math.max(enlarge * longer, MIN_SIDE), maxSide);
   const [inner, tall] = [image.width, image.height].map((side) =>
     Math.max(1, roundHalfEven((side * wanted) / longer)),
   );
