@@ -33,8 +33,8 @@ from faceperc.rotations import matrix_from_6d
 OPSET = 18
 STRIDE = 32  # height and width of the input are multiples of it
 # Smaller images are to be enlarged by this, to at most the largest side: an input of a size that is taken
-# anyway, on which a face has more cells. In scenes of 320 px 44 instead of 3 % of the faces of 12 to 24 px that
-# YuNet is sure of are found.
+# anyway, on which a face has more cells. In scenes of 320 px it finds 44 instead of 3 % of the faces of 12 to
+# 24 px that YuNet is sure of.
 ENLARGE = 2.0
 MOST = 500  # cells; a face has two or three, so this is enough for 150 faces in one pass
 OUTPUTS = ("boxes", "scores", "heads", "points", "rotations")
