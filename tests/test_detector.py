@@ -538,11 +538,11 @@ def test_evaluation_runs_on_a_pack(exported: tuple[FaceDetector, Path], pack: Pa
     again = evaluate.evaluate_all(detector, pack, count=4)
     assert reports == again
     names = [report.name for report in reports]
-    sets = ["photographs", "large", "mosaics", "turned", "backs", "scenes", "all scenes"]
+    sets = ["photographs", "large", "mosaics", "turned", "backs", "people", "scenes", "all scenes"]
     assert names == [*sources.FACE_SOURCES, *sets]
     assert json.loads(json.dumps([report.recall for report in reports]))
     assert reports[-2].images == 1 and reports[-2].faces == 0 and reports[-2].ap50["all"] is None
-    assert reports[-1].images == 2 and reports[-3].images == 1
+    assert reports[-1].images == 2 and reports[-4].images == 1
 
 
 def test_heads_are_evaluated(
