@@ -88,7 +88,8 @@ def test_a_mirror_mirrors_the_answers(predictor: faceperc.Predictor, astronaut: 
     mirrored = there.landmarks.points * [-1, 1] + [astronaut.shape[1] - 1, 0]
     ocular = np.hypot(*(here.landmarks.points[45] - here.landmarks.points[36]))
     assert np.hypot(*(here.landmarks.points[30] - mirrored[30])) < 0.1 * ocular
-    assert here.gender.label == there.gender.label
+    # not gender: these weights are unsure of hers (MODEL_CARD.md, Limits)
+    assert here.expression.label == there.expression.label
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 2.0])

@@ -331,7 +331,9 @@ def test_memory_and_detections_do_not_grow(red_model: Path) -> None:
 class Scores:
     """A detector's network that finds the same face in every image, with a score that a test sets."""
 
-    metadata = ModelMetadata("detector", "fake", "0", "image", detector=DetectorInfo(32, 640, 12, 0.5, 0.5, 0.5))
+    metadata = ModelMetadata(
+        "detector", "fake", "0", "image", detector=DetectorInfo(32, 640, 12, 0.5, 0.5, 0.5)
+    )
     score = 0.9
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:

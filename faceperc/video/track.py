@@ -16,6 +16,7 @@ LOST_SECONDS = 1.0  # a lost face that is not found again for so long is gone
 UNSEEN_SECONDS = 3.0  # for so long a face may be followed that the detector, when asked, does not find
 _IOU = 0.3  # least overlap of a detected face with where its track should be, as in SORT
 _LOW_IOU = 0.5  # of one that the detector doubts, as in ByteTrack
+_LOST_IOU = 0.15  # of the enlarged boxes of a lost one: where it went meanwhile is only known roughly
 _STEADY = 1.25  # a face is seen well while its error is at most so many times that of its last detection
 _BUFFER = 0.5  # by so much of its size each box of a lost face grows on each side
 
@@ -109,7 +110,7 @@ class Tracker:
 
         add(self.tracks, high, _IOU)
         add([track for track in self.tracks if not track.is_lost], low, _LOW_IOU)
-        add([track for track in self.tracks if track.is_lost], high, _IOU, _BUFFER)
+        add([track for track in self.tracks if track.is_lost], high, _LOST_IOU, _BUFFER)
         return matched, [face for face in high if face not in matched.values()]
 
     def begin(self, box: Array, score: float, confirmed: bool) -> Track:
