@@ -19,7 +19,8 @@ from onnx import TensorProto, numpy_helper, version_converter
 
 from faceperc._names import unknown_name
 from faceperc.crop import FaceCrop
-from faceperc.detect import MAX_FACES, FaceDetector
+from faceperc.detect import FaceDetector
+from faceperc.detections import MAX_FACES
 from faceperc.errors import ModelError, UsageError
 from faceperc.export.crop import add_crops, add_extent
 from faceperc.export.detect import add_faces, add_fit

@@ -21,7 +21,7 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 _BATCH = 16
 #: A scale per output, and weights of seven bits: in eight, the products of x86 processors without VNNI
 #: instructions overflow. It costs no accuracy: the activations are the coarser half.
-_WEIGHTS = {"weight_type": QuantType.QInt8, "per_channel": True, "reduce_range": True}
+WEIGHTS = {"weight_type": QuantType.QInt8, "per_channel": True, "reduce_range": True}
 
 
 class _Crops(CalibrationDataReader):
@@ -58,15 +58,15 @@ def quantise_for_cpu(
         assert crops is not None
         static = partial(
             quantize_static, calibration_data_reader=_Crops(crops), nodes_to_quantize=convolutions,
-            op_types_to_quantize=["Conv"], activation_type=QuantType.QUInt8, **_WEIGHTS,
+            op_types_to_quantize=["Conv"], activation_type=QuantType.QUInt8, **WEIGHTS,
         )  # fmt: skip
-        graph = _run(static, graph)
+        graph = run_quantiser(static, graph)
     if linear:
         dynamic = partial(
             quantize_dynamic, nodes_to_quantize=linear, op_types_to_quantize=["MatMul", "Gemm"],
-            **_WEIGHTS,
+            **WEIGHTS,
         )  # fmt: skip
-        graph = _run(dynamic, graph)
+        graph = run_quantiser(dynamic, graph)
     return graph
 
 
@@ -81,10 +81,10 @@ def quantise_for_tensorrt(
         per_channel=True, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
         extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
     )  # fmt: skip
-    return _run(static, graph)
+    return run_quantiser(static, graph)
 
 
-def _run(quantiser: Callable[..., None], graph: onnx.ModelProto) -> onnx.ModelProto:
+def run_quantiser(quantiser: Callable[..., None], graph: onnx.ModelProto) -> onnx.ModelProto:
     """The quantised graph, which ONNX Runtime's quantisers only write to a file; the metadata stays ours."""
     source = onnx.ModelProto()
     source.CopyFrom(graph)

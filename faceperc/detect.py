@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceperc.detections import MAX_FACES, Detections, nms, one_each
+from faceperc.detections import Detections, one_each
 from faceperc.errors import ModelError, UsageError
 from faceperc.metadata import DetectorInfo, ModelMetadata, check_detector_outputs
 from faceperc.tiles import answers_for, tiles_of
-
-__all__ = ["MAX_FACES", "MIN_SIDE", "Detections", "FaceDetector", "Tiles", "fit", "nms", "to_image"]
 
 Array = NDArray[np.float64]
 Tiles: TypeAlias = 'bool | Literal["auto"]'

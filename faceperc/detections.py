@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc.overlap import iou_matrix
+
 Array = NDArray[np.float64]
 
 MAX_FACES = 1000  # bounds the time of the suppression on a picture of a crowd
@@ -94,12 +96,7 @@ def _at_a_face(boxes: Array, faces: Array, iou: float) -> NDArray[np.bool_]:
     """(N,) whether each of (N, 4) boxes is at one of the (F, 4) faces."""
     centre = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     inside = ((centre >= faces[None, :, :2]) & (centre <= faces[None, :, 2:])).all(-1)
-    low = np.maximum(boxes[:, None, :2], faces[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], faces[None, :, 2:])
-    overlap = (high - low).clip(min=0).prod(-1)
-    area, face_area = (boxes[:, 2:] - boxes[:, :2]).prod(-1), (faces[:, 2:] - faces[:, :2]).prod(-1)
-    overlaps = overlap > iou * (area[:, None] + face_area[None] - overlap)
-    return np.asarray((inside | overlaps).any(1), np.bool_)
+    return np.asarray((inside | (iou_matrix(boxes, faces) > iou)).any(1), np.bool_)
 
 
 def nms(boxes: Array, scores: Array, iou: float) -> NDArray[np.intp]:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from faceperc._names import unknown_name
 from faceperc.crop import FaceCrop, check_box
-from faceperc.detect import Detections, FaceDetector, Tiles, check_tiles
+from faceperc.detect import FaceDetector, Tiles, check_tiles
+from faceperc.detections import Detections
 from faceperc.errors import ModelError, UsageError
 from faceperc.image import MAX_PIXELS, ImageSource, read_image
 from faceperc.kind import Kind

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_onnx import TURN, build_detector
 
-from faceperc.detect import FaceDetector, fit, nms, to_image
+from faceperc.detect import FaceDetector, fit, to_image
+from faceperc.detections import nms
 from faceperc.errors import ModelError, UsageError
 from faceperc.metadata import POINT_NAMES, DetectorInfo, ModelMetadata
 from faceperc.runtime import OnnxModel

@@ -37,8 +37,8 @@ from faceperc.detector.adapters import (
 )
 from faceperc.detector.adapters.directmhp import face_in_head, face_of
 from faceperc.detector.labelled import LabelledFace, LabelledPhoto, face_seen, image_size
-from faceperc.detector.metrics import iou_matrix
 from faceperc.errors import DataError
+from faceperc.overlap import iou_matrix
 from faceperc.rotations import matrix_from_angles
 
 Array = NDArray[np.float64]

@@ -25,11 +25,12 @@ from faceperc.crop import box_from_landmarks
 from faceperc.detect import FaceDetector
 from faceperc.errors import UsageError
 from faceperc.metadata import DetectorInfo, ModelMetadata
+from faceperc.overlap import iou_matrix
 from faceperc.results import Faces
 from faceperc.video.frames import Frame
 from faceperc.video.kalman import FOLLOWED, BoxFilter
 from faceperc.video.stream import FaceStream
-from faceperc.video.track import associate, iou
+from faceperc.video.track import associate
 from faceperc.zoo import ZOO
 
 Array = NDArray[np.float64]
@@ -70,7 +71,7 @@ boxes = st.lists(
 
 @given(boxes, boxes, st.floats(0.05, 0.9))
 def test_associate__one_to_one_best_first(first: Array, second: Array, least: float) -> None:
-    pairs, overlap = associate(first, second, least), iou(first, second)
+    pairs, overlap = associate(first, second, least), iou_matrix(first, second)
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
     values = [overlap[pair] for pair in pairs]
     assert values == sorted(values, reverse=True) and all(value >= least for value in values)

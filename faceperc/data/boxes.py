@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,6 +49,11 @@ def box_from_fractions(fractions: ArrayLike, shape: tuple[int, ...]) -> Array:
     return np.asarray(fractions, dtype=np.float64) * [width, height, width, height]
 
 
+def five_points(points: NDArray[Any]) -> NDArray[Any]:
+    """(68, ...) iBUG points -> (5, ...): right eye, left eye, nose tip, right and left mouth corner."""
+    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
+
+
 def box_from_five_points(points: ArrayLike) -> Array:
     """(4,) box of the mean face, turned, scaled and moved so that its five points come closest to the given.
 
@@ -54,7 +61,7 @@ def box_from_five_points(points: ArrayLike) -> Array:
         points: (5, 2) eye centres, nose tip and mouth corners in image pixels; those at the left first.
     """
     flat = MEAN_FACE[:, :2] @ np.array([1.0, -1.0j])  # complex: a similarity is a product and a sum
-    face = np.array([flat[36:42].mean(), flat[42:48].mean(), flat[30], flat[48], flat[54]])
+    face = five_points(flat)
     wanted = np.asarray(points, dtype=np.float64) @ np.array([1.0, 1.0j])
     factor, shift = np.linalg.lstsq(np.column_stack([face, np.ones(5)]), wanted, rcond=None)[0]
     placed = factor * flat + shift

@@ -27,6 +27,27 @@ from faceperc.errors import ConfigError, DataError
 _NAMED = 5  # damaged files that a warning names
 
 
+def tell_left_out(where: str, errors: list[str], total: int, kept: int) -> None:
+    """Warn of photographs that could not be read, naming the first of them.
+
+    Args:
+        where: source and split, for the message.
+        errors: what is wrong with each; none, and nothing is said.
+        total: photographs that there were.
+        kept: photographs that are left.
+
+    Raises:
+        DataError: with the same text if none is left.
+    """
+    if not errors:
+        return
+    named = "; ".join(errors[:_NAMED]) + ("; ..." if len(errors) > _NAMED else "")
+    message = f"{where}: {len(errors)} of {total} photographs left out: {named}"
+    if not kept:
+        raise DataError(message)
+    rank_zero_warn(message)
+
+
 @dataclass(frozen=True)
 class Item:
     """A photograph and what the label files say about it, before either is opened.
@@ -186,12 +207,7 @@ class FolderSource(Source):
                 errors.append(str(outcome))
             elif outcome is not None:
                 samples.append(outcome)
-        if errors:
-            named = "; ".join(errors[:_NAMED]) + ("; ..." if len(errors) > _NAMED else "")
-            message = f"{self.name} {split}: {len(errors)} of {len(items)} photographs left out: {named}"
-            if not samples:
-                raise DataError(message)
-            rank_zero_warn(message)
+        tell_left_out(f"{self.name} {split}", errors, len(items), len(samples))
         if items and not samples:
             raise DataError(
                 f"{self.place(folder)}: none of the {len(items)} photographs of {self.name} {split} has a "

@@ -12,8 +12,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from faceperc.data.prepared import unpack_label
 from faceperc.data.source import Sample, Source, data_folder
 from faceperc.data.teachers.format import PseudoLabel, Teacher, labels_path, read_labels
-from faceperc.detector.metrics import iou_matrix
 from faceperc.errors import ConfigError, DataError
+from faceperc.overlap import iou_matrix
 
 #: The teacher's box is the source's face if they overlap by this much.
 _SAME_FACE = 0.3

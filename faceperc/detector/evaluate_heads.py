@@ -19,17 +19,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from faceperc._files import write_file
 from faceperc.data.rows import decode_image, read_rows
 from faceperc.data.source import data_folder
 from faceperc.detect import FaceDetector
-from faceperc.detector.metrics import iou_matrix
 from faceperc.detector.mosaic import Canvas, decode, paste, place
 from faceperc.detector.sources import Photo, load_photos, load_rendered
 from faceperc.detector.targets import BOX, HEAD, POINTS, ROTATION, WEIGHT
-from faceperc.rotations import angles_of
+from faceperc.overlap import iou_matrix
+from faceperc.rotations import angles_of, geodesic_degrees
 
 Array = NDArray[np.float64]
 Example = tuple[NDArray[np.uint8], Array]  # picture, and the (WIDTH,) row of its head
@@ -168,7 +169,7 @@ def _pictures(photos: list[Photo]) -> Iterator[Example]:
 
 def _angle(a: Array, b: Array) -> float:
     """Degrees between two rotations (3, 3)."""
-    return float(np.degrees(np.arccos(np.clip(((a * b).sum() - 1) / 2, -1, 1))))
+    return float(geodesic_degrees(torch.from_numpy(a)[None], torch.from_numpy(b)[None]))
 
 
 def _turn(row: Array) -> float:

@@ -28,6 +28,7 @@ from faceperc.detector.model import MEAN, STD, STRIDES, FaceDetector, unpack
 from faceperc.detector.mosaic import MIN_FACE
 from faceperc.detector.sources import LICENCES, RENDERED
 from faceperc.errors import ModelError
+from faceperc.metadata import POINT_NAMES
 from faceperc.rotations import matrix_from_6d
 
 OPSET = 18
@@ -38,7 +39,6 @@ STRIDE = 32  # height and width of the input are multiples of it
 ENLARGE = 2.0
 MOST = 500  # cells; a face has two or three, so this is enough for 150 faces in one pass
 OUTPUTS = ("boxes", "scores", "heads", "points", "rotations")
-POINT_NAMES = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
 WEIGHTS_LICENCE = (
     "Research use: several of the data sets are for non-commercial research only. The code is Apache-2.0."
 )
@@ -155,8 +155,9 @@ def export_detector(
         if not model.patches:
             raise ModelError("only a detector that begins with patches can be quantised; export float32")
         proto = quantise(_graph(ExportedPatches(model)), images)
-    metadata = detector_metadata(model, name=name, score=score, head=head, iou=iou, max_side=max_side)
-    metadata["training"]["data"] = [{"name": name, "licence": _licence(name)} for name in sources]
+    metadata = detector_metadata(
+        model, name=name, score=score, head=head, iou=iou, max_side=max_side, sources=sources
+    )
     metadata["precision"] = "fp32" if images is None else "int8"
     onnx.helper.set_model_props(proto, {"faceperc": json.dumps(metadata)})
     onnx.checker.check_model(proto)
@@ -186,7 +187,14 @@ def _graph(exported: Exported) -> Any:
 
 
 def detector_metadata(
-    model: FaceDetector, *, name: str, score: float, head: float, iou: float, max_side: int
+    model: FaceDetector,
+    *,
+    name: str,
+    score: float,
+    head: float,
+    iou: float,
+    max_side: int,
+    sources: Sequence[str],
 ) -> dict[str, Any]:
     """The metadata document of docs/contract.md; the arguments are those of `export_detector`."""
     import faceperc
@@ -211,7 +219,7 @@ def detector_metadata(
         },
         "weights_sha256": weights_sha256(model),
         "training": {
-            "data": [{"name": source, "licence": _licence(source)} for source in LICENCES],
+            "data": [{"name": source, "licence": _licence(source)} for source in sources],
             "licence": WEIGHTS_LICENCE,
         },
     }

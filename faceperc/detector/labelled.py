@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from faceperc.data.folder import tell_left_out
 from faceperc.data.rows import decode_image
 from faceperc.errors import DataError
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
 
-_NAMED = 5  # photographs that a warning names
 # cosines of the angle between where the face looks and where the camera is: to 90 degrees half of a face can
 # be seen at least, beyond 110 hardly more than a cheek
 _FACE_SEEN, _FACE_HIDDEN = 0.0, float(np.cos(np.radians(110)))
@@ -114,12 +113,7 @@ def gather(name: str, items: Sequence[T], read: Callable[[T], LabelledPhoto | No
         outcomes = list(pool.map(partial(_attempt, read), items))
     errors = [str(outcome) for outcome in outcomes if isinstance(outcome, DataError)]
     photos = [outcome for outcome in outcomes if isinstance(outcome, LabelledPhoto)]
-    if errors:
-        named = "; ".join(errors[:_NAMED]) + ("; ..." if len(errors) > _NAMED else "")
-        message = f"{name}: {len(errors)} of {len(items)} photographs left out: {named}"
-        if not photos:
-            raise DataError(message)
-        rank_zero_warn(message)
+    tell_left_out(name, errors, len(items), len(photos))
     return photos
 
 
@@ -128,11 +122,6 @@ def _attempt(read: Callable[[T], LabelledPhoto | None], item: T) -> LabelledPhot
         return read(item)
     except DataError as error:
         return error
-
-
-def five_points(points: Array) -> Array:
-    """(68, 2) iBUG points -> (5, 2): right eye, left eye, nose tip, right and left mouth corner."""
-    return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
 
 
 def face_seen(rotation: Array) -> bool | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc.detector.targets import BOX, HEAD, LIMIT, SEEN, TRUST, WEIGHT, faces_of
+from faceperc.overlap import iou_matrix
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -47,15 +48,6 @@ class Matches:
             np.concatenate([part.sides for part in parts]),
             sum(part.images for part in parts),
         )
-
-
-def iou_matrix(a: Array, b: Array) -> Array:
-    """(A, B) intersection over union of (A, 4) and (B, 4) boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    overlap = (high - low).clip(min=0).prod(-1)
-    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(-1), (b[:, 2:] - b[:, :2]).prod(-1)
-    return overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-9)
 
 
 def match(boxes: Array, scores: Array, faces: Array, ignored: Array, threshold: float = 0.5) -> Matches:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from faceperc.detector.augment import photometric
 from faceperc.detector.mosaic import compose, pool_of
 from faceperc.detector.sources import FACE_SOURCES, load_photos
+from faceperc.export.quantize import WEIGHTS, run_quantiser
 
 Image = NDArray[np.uint8]
 
@@ -57,25 +57,19 @@ def quantise(graph: onnx.ModelProto, images: list[Image]) -> onnx.ModelProto:
     """Convolutions, additions and enlargements in eight bits, from the image's bytes to the last layer.
 
     The last layer and what decodes its answers stay in float32: scores, pixels and rotations have no common
-    range. Weights have seven bits, as in `faceperc.export.quantize`.
+    range.
 
     Args:
         graph: of `faceperc.detector.export.ExportedPatches`.
         images: (H, W, 3) uint8 pictures whose sides are multiples of the stride.
     """
-    source = onnx.ModelProto()
-    source.CopyFrom(graph)
-    add_pre_process_metadata(source)  # torch and onnxslim did what the quantiser would warn of
-    with tempfile.TemporaryDirectory(prefix="faceperc-quantise-") as folder:
-        path = Path(folder, "model.onnx")
-        quantize_static(
-            source, path, _Images(images), per_channel=True, reduce_range=True,
-            op_types_to_quantize=["Conv", "Relu", "Add", "Resize"], nodes_to_exclude=_last_and_after(graph),
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
-        result = onnx.load(path)
+    static = partial(
+        quantize_static, calibration_data_reader=_Images(images),
+        op_types_to_quantize=["Conv", "Relu", "Add", "Resize"], nodes_to_exclude=_last_and_after(graph),
+        activation_type=QuantType.QUInt8, **WEIGHTS,
+    )  # fmt: skip
+    result = run_quantiser(static, graph)
     _read_bytes(result.graph)
-    del result.metadata_props[:]
     return result
 
 

@@ -21,15 +21,14 @@ from PIL import Image
 
 from faceperc._names import unknown_name
 from faceperc.crop import box_from_landmarks
-from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks
+from faceperc.data.boxes import box_from_yunet, corrected_ytf_landmarks, five_points
 from faceperc.data.prepared import unpack_label
 from faceperc.data.rows import decode_image, digest, read_rows
 from faceperc.data.source import data_folder
 from faceperc.data.teachers.format import labels_path, read_labels
 from faceperc.detector.adapters import READERS
 from faceperc.detector.hair import head_box_from_hair
-from faceperc.detector.labelled import LabelledPhoto, face_seen, five_points
-from faceperc.detector.metrics import iou_matrix
+from faceperc.detector.labelled import LabelledPhoto, face_seen
 from faceperc.detector.targets import (
     BOX,
     DOUBT,
@@ -45,6 +44,7 @@ from faceperc.detector.targets import (
     target_array,
 )
 from faceperc.errors import DataError
+from faceperc.overlap import iou_matrix
 from faceperc.rotations import matrix_from_angles
 
 Array = NDArray[np.float64]

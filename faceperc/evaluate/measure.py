@@ -23,10 +23,10 @@ from faceperc.crop import CropRule, FaceCrop
 from faceperc.data.source import DATA_VARIABLE, Sample, Source, check_names
 from faceperc.data.view import View
 from faceperc.detect import FaceDetector
-from faceperc.detector.metrics import iou_matrix
 from faceperc.errors import ModelError, UsageError
 from faceperc.head import Head
 from faceperc.metadata import check_takes_crops
+from faceperc.overlap import iou_matrix
 from faceperc.runtime import OnnxModel
 
 Box = NDArray[np.float64]

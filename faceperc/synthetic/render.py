@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc.crop import box_from_landmarks
+from faceperc.data.boxes import five_points
 from faceperc.synthetic.body import random_torso
 from faceperc.synthetic.camera import Camera, random_distance, random_view, rotation_of_view
 from faceperc.synthetic.colour import to_srgb
@@ -120,12 +121,6 @@ def _with_flat_ears(model: FaceModel, vertices: Floats) -> Floats:
         root = np.sign(out) * np.abs(out).min(initial=np.inf)
         flat[ear, 0] = root + _FLAT_EARS * (out - root)
     return flat
-
-
-def five_points(points68: Array) -> Array:
-    """(5, 2) of (68, 2): the subject's right eye, left eye, nose tip, right and left mouth corner."""
-    eyes = [points68[36:42].mean(0), points68[42:48].mean(0)]
-    return np.stack([*eyes, points68[30], points68[48], points68[54]])
 
 
 def visible(buffer: Buffer, points: Floats) -> NDArray[np.bool_]:

@@ -17,11 +17,12 @@ from faceperc.errors import UsageError
 from faceperc.kind import Kind
 from faceperc.kinds import KINDS, Points
 from faceperc.metadata import TaskInfo
+from faceperc.overlap import iou_matrix
 from faceperc.predict import Predictor, _check_found
 from faceperc.results import Face, Faces
 from faceperc.video.frames import Frame, VideoSource, open_source
 from faceperc.video.smooth import Smoother, face_size
-from faceperc.video.track import LOST_SECONDS, Track, Tracker, iou
+from faceperc.video.track import LOST_SECONDS, Track, Tracker
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -153,11 +154,11 @@ class FaceStream:
             for track, look in looks.items()
             if look.error > min(max(LEAST_DOUBT, ROSE * track.error), LARGEST_ERROR)
             or not look.by_landmarks
-            or iou(look.box[None], track.box[None])[0, 0] < _AGREES
+            or iou_matrix(look.box[None], track.box[None])[0, 0] < _AGREES
         }
         tracks = list(looks)
         boxes = np.reshape([looks[track].box for track in tracks], (-1, 4))
-        for first, second in zip(*np.nonzero(np.triu(iou(boxes, boxes) > _SAME, 1)), strict=True):
+        for first, second in zip(*np.nonzero(np.triu(iou_matrix(boxes, boxes) > _SAME, 1)), strict=True):
             doubted |= {tracks[first], tracks[second]}
         return doubted
 
@@ -204,7 +205,7 @@ class FaceStream:
         order = sorted(looks, key=rank)
         boxes = np.reshape([looks[track].box for track in order], (-1, 4))
         kept: list[int] = []
-        for index, overlap in enumerate(iou(boxes, boxes)):
+        for index, overlap in enumerate(iou_matrix(boxes, boxes)):
             if (overlap[kept] > _SAME).any():
                 del looks[order[index]]
                 self._tracker.lose(order[index])
@@ -259,9 +260,8 @@ def stream_faces(
     max_pixels: int,
 ) -> Iterator[Faces]:
     """The faces of each frame of a source; see ``Predictor.stream``."""
-    stream = FaceStream(
-        predictor, track, smooth, redetect
-    )  # before the source: a wrong option opens no camera
+    # before the source: a wrong option opens no camera
+    stream = FaceStream(predictor, track, smooth, redetect)
     frames = open_source(source, fps, max_pixels)
 
     def run() -> Iterator[Faces]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc.overlap import iou_matrix
 from faceperc.video.kalman import DETECTED, FOLLOWED, BoxFilter
 
 Array = NDArray[np.float64]
@@ -195,22 +196,13 @@ def associate(predicted: Array, found: Array, least: float) -> list[tuple[int, i
     Returns:
         Pairs of an index of ``predicted`` and one of ``found``, the best first.
     """
-    overlap = iou(predicted, found)
+    overlap = iou_matrix(predicted, found)
     pairs = []
     while overlap.size and overlap.max() >= least:
         first, second = np.unravel_index(overlap.argmax(), overlap.shape)
         pairs.append((int(first), int(second)))
         overlap[first], overlap[:, second] = -1.0, -1.0
     return pairs
-
-
-def iou(first: Array, second: Array) -> Array:
-    """(A, B) intersection over union, in [0, 1], of (A, 4) and (B, 4) boxes x0, y0, x1, y1."""
-    one, other = first[:, None], second[None]
-    low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
-    overlap = (high - low).clip(min=0).prod(axis=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
-    return np.asarray(overlap / (areas[0] + areas[1] - overlap))
 
 
 def _lives(track: Track, time: float) -> bool:

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from faceperc.crop import box_from_landmarks
 from faceperc.data.adapters._read import first_of
+from faceperc.data.boxes import five_points
 from faceperc.data.folder import existing
 from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.rows import spread
@@ -33,7 +34,6 @@ from faceperc.detector.labelled import (
     LabelledFace,
     LabelledPhoto,
     face_seen,
-    five_points,
     gather,
     image_size,
 )

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from faceperc.crop import box_from_landmarks
 from faceperc.data.adapters.aflw2000 import AFLW2000
 from faceperc.data.adapters.w300lp import FLIPPED, W300LP
+from faceperc.data.boxes import five_points
 from faceperc.data.folder import FolderSource, Item
 from faceperc.data.rows import spread
 from faceperc.detector.labelled import (
     LabelledFace,
     LabelledPhoto,
     face_seen,
-    five_points,
     gather,
     image_size,
 )
