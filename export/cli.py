@@ -12,8 +12,9 @@ from faceperc.export.onnx import OPSET, OPSETS, export_onnx
 from faceperc.export.precision import round_weights
 from faceperc.export.reference import write_reference
 from faceperc.export.tensorrt import add_batch_option, build_engine, report
+from faceperc.licences import for_metadata
 from faceperc.model import FaceModel, read_training
-from faceperc.zoo import DEFAULT_DETECTOR
+from faceperc.zoo import DEFAULT_DETECTOR, find_weights
 
 
 def main(args: list[str]) -> int:
@@ -27,7 +28,9 @@ def main(args: list[str]) -> int:
         description="Write a saved model as one ONNX file and check that it answers as the model does.",
         epilog="Example: faceperc export runs/nano/model -o faceperc-nano.onnx --tasks landmarks,pose",
     )
-    parser.add_argument("model", help="folder with model.safetensors and config.json")
+    parser.add_argument(
+        "model", help="folder with model.safetensors and config.json, or a name in the zoo or on the Hub"
+    )
     parser.add_argument("-o", "--out", required=True, help="file to write")
     parser.add_argument(
         "--form", choices=FORMS, default="crop", help="what the file takes: face crops (the default, the one "
@@ -49,12 +52,13 @@ def main(args: list[str]) -> int:
         import_module(module)
     check_options(options)
     tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
-    model = FaceModel.load(options.model)
+    folder = find_weights(options.model)
+    model = FaceModel.load(folder)
     if options.store == "fp16":
         round_weights(model)
     plain = options.precision == options.store == "fp32"
     differences = export_onnx(
-        model, options.out, tasks, read_training(options.model),
+        model, options.out, tasks, for_metadata(read_training(folder)),
         form=options.form, detector=options.detector, drop_queries=options.drop_queries, opset=options.opset,
         finish=None if plain else lambda graph: convert(graph, options, model.config.crop_rule),
     )  # fmt: skip

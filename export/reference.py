@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from faceperc.errors import ModelError
 from faceperc.export.precision import round_weights
 from faceperc.metadata import ModelMetadata
 from faceperc.model import FaceModel
+from faceperc.model_folder import reference_path
+from faceperc.provenance import file_sha256
 from faceperc.runtime import OnnxModel
 from faceperc.transfer import subset
-from faceperc.verify import ReferenceSet, reference_path
+from faceperc.verify import ReferenceSet
 from faceperc.zoo import sample_image
 
 #: The face in the bundled photograph, x0, y0, x1, y1.
@@ -29,13 +31,27 @@ _BOX = np.array([175.0, 68.0, 275.0, 203.0])
 def write_reference(model: FaceModel, path: str | os.PathLike[str]) -> Path:
     """Write the reference set of an exported file, of the crop form, beside it.
 
+    In a model folder several files share one, where the model answers the same: in another precision, say.
+
     Args:
         model: the model that was exported.
         path: the ONNX file, as it is kept.
     """
     reference = reference_set(model, OnnxModel(Path(path), threads=1).metadata)
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return replace(reference, file_sha256=digest).save(reference_path(Path(path)))
+    digests = [file_sha256(Path(path))]
+    target = reference_path(Path(path))
+    if target.is_file():
+        with suppress(ModelError):  # a damaged one is replaced
+            digests += _digests_of_others(ReferenceSet.load(target), reference)
+    return replace(reference, file_sha256=tuple(dict.fromkeys(digests))).save(target)
+
+
+def _digests_of_others(old: ReferenceSet, new: ReferenceSet) -> tuple[str, ...]:
+    """The files that an old reference set was written for, if it holds the new one's answers."""
+    same = set(old.outputs) == set(new.outputs) and all(
+        np.array_equal(value, old.outputs[name]) for name, value in new.outputs.items()
+    )
+    return old.file_sha256 if same else ()
 
 
 def reference_of(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> ReferenceSet:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from faceperc.errors import FacepercError
     from faceperc.predict import Predictor
     from faceperc.results import Face, Faces
-    from faceperc.zoo import list_models, list_tasks, sample_image
+    from faceperc.zoo import list_models, list_tasks, model_info, sample_image
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ __all__ = [
     "__version__",
     "list_models",
     "list_tasks",
+    "model_info",
     "sample_image",
 ]
 
@@ -40,6 +41,7 @@ _HOME = {
     "Predictor": "faceperc.predict",
     "list_models": "faceperc.zoo",
     "list_tasks": "faceperc.zoo",
+    "model_info": "faceperc.zoo",
     "sample_image": "faceperc.zoo",
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -17,7 +18,8 @@ from timm.layers import set_fused_attn
 from timm.models import group_parameters
 from torch import Tensor, nn
 
-from faceperc.errors import ConfigError
+from faceperc.errors import ConfigError, ModelError
+from faceperc.hub import fetch, parse_place
 from faceperc.layers import grid_positions
 
 
@@ -31,7 +33,8 @@ class BackboneConfig:
         blocks: how many depths are read, evenly spaced, the last one included.
         conv_stem: replace the patch embedding by strided 3x3 convolutions (models of timm's
             ``VisionTransformer`` class with 16 px patches).
-        pretrained: start from timm's weights (needs the network or a filled cache).
+        pretrained: start from timm's weights: the ``model.safetensors`` of the model's repository on the
+            Hugging Face Hub, from the Hub client's cache or downloaded into it.
         options: further arguments of ``timm.create_model``, e.g. ``depth`` or ``drop_path_rate``.
     """
 
@@ -41,6 +44,33 @@ class BackboneConfig:
     conv_stem: bool = False
     pretrained: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+
+
+def _timm_weights(name: str) -> Path:
+    """The file with timm's weights of a model.
+
+    Raises:
+        ConfigError: if timm has none for it, or none on the Hub.
+        ModelError: if they cannot be had.
+    """
+    try:
+        known = timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:  # an unknown tag
+        raise ConfigError(f"backbone: timm cannot create {name!r} ({error})") from error
+    place = parse_place(known.hf_hub_id or "") if known is not None else None
+    if place is None:
+        raise ConfigError(
+            f"backbone.pretrained: timm has no weights of {name!r} on the Hub; "
+            "timm.list_pretrained() names those that there are"
+        )
+    try:
+        return fetch(place, "model.safetensors")
+    except ModelError as error:
+        raise ModelError(
+            f"backbone.pretrained: the weights of timm's {name} cannot be had: {error}. Without the network, "
+            f"fill the Hub client's cache where there is one ('hf download {place.repo} model.safetensors') "
+            "and bring it here (HF_HOME), or set backbone.pretrained to false"
+        ) from error
 
 
 class ConvStem(nn.Module):
@@ -77,6 +107,7 @@ class Backbone(nn.Module):
 
     Raises:
         ConfigError: if timm does not know the model, or it cannot be read as a ViT.
+        ModelError: if it is to start from timm's weights and they cannot be had.
     """
 
     vit: Any
@@ -96,6 +127,14 @@ class Backbone(nn.Module):
             )
         if config.conv_stem:
             options["embed_layer"] = ConvStem
+        if config.pretrained:
+            if config.conv_stem:
+                raise ConfigError("backbone: timm's weights have no conv_stem; leave it or pretrained out")
+            # timm would retry for minutes, and unpickle what it finds; a file it only reads
+            options["pretrained_cfg_overlay"] = {
+                "file": str(_timm_weights(config.name)),
+                "custom_load": False,
+            }
         try:
             self.vit = timm.create_model(
                 config.name,

@@ -15,6 +15,8 @@ from faceperc.errors import ConfigError, DataError
 from faceperc.head import Features, Head, HeadContext, Target
 from faceperc.layers import Mlp
 
+_ANSWERS = {"1": 1.0, "0": 0.0, "yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}
+
 
 class ClassesHead(Head):
     """Exclusive classes. A label is the index of its class, or (C,) votes of several people.
@@ -65,6 +67,20 @@ class ClassesHead(Head):
     def empty_target(self) -> Target:
         """{"distribution": (C,)}."""
         return {"distribution": np.zeros(len(self.info.labels), np.float32)}
+
+    def from_text(self, text: str | Mapping[str, str]) -> int:
+        """See Head.from_text: the name of a class, in any case, or its index."""
+        labels = self.info.labels
+        if isinstance(text, Mapping):
+            raise DataError(f"has the columns {', '.join(text)}, but one with the class's name is wanted")
+        if text in labels:
+            return labels.index(text)
+        folded = [label.casefold() for label in labels]
+        if folded.count(text.casefold()) == 1:
+            return folded.index(text.casefold())
+        if text.isdecimal() and int(text) < len(labels):
+            return int(text)
+        raise DataError(unknown_name("class", text, labels))
 
     def encode(self, label: int | np.ndarray, view: View) -> Target:
         """The class survives any view. Raises DataError if the label is neither a class nor votes."""
@@ -189,6 +205,23 @@ class ProbabilitiesHead(Head):
         """{"answers": (C,), "known": (C,)}."""
         size = len(self.info.labels)
         return {"answers": np.zeros(size, np.float32), "known": np.zeros(size, np.float32)}
+
+    def from_text(self, text: str | Mapping[str, str]) -> np.ndarray:
+        """See Head.from_text: of each label 1, 0, yes, no, true or false; unknown where there is no cell. A
+        single question may stand in a column without its label."""
+        labels = self.info.labels
+        if isinstance(text, str):
+            if len(labels) > 1:
+                raise DataError(f"a column for each label is wanted, such as TASK.{labels[0]}")
+            text = {labels[0]: text}
+        answers = np.full(len(labels), np.nan, np.float32)
+        for label, cell in text.items():
+            if label not in labels:
+                raise DataError(unknown_name("label", label, labels))
+            if cell.casefold() not in _ANSWERS:
+                raise DataError(f"{label}: {cell!r} is none of {', '.join(_ANSWERS)}")
+            answers[labels.index(label)] = _ANSWERS[cell.casefold()]
+        return answers
 
     def encode(self, label: np.ndarray, view: View) -> Target:
         """The answers survive any view."""

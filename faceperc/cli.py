@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from typer.core import TyperGroup
 from faceperc import __version__
 from faceperc._files import check_target, write_file
 from faceperc.errors import ConfigError, FacepercError, ModelError, UsageError
-from faceperc.zoo import DEFAULT_MODEL, find_model, sample_image
+from faceperc.zoo import DEFAULT_MODEL, find_model, names, sample_image, whereabouts
 
 T = TypeVar("T")
 
@@ -37,11 +38,13 @@ TRAINING = {
     "bench": ("faceperc.bench.cli", "Time prediction, or the stages of a training."),
     "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
     "export-engine": ("faceperc.export.tensorrt", "Build a TensorRT engine from an ONNX file."),
+    "card": ("faceperc.card.cli", "Write the model card of a model folder."),
+    "release": ("faceperc.release", "Compose the complete folder of a trained model."),
     "data": ("faceperc.data.cli", "Check, look at and prepare a data set."),
     "export-detector": ("faceperc.detector.export", "Write a detector's checkpoint as an ONNX file."),
 }
 
-MODEL_HELP = "A name from 'faceperc models', or an ONNX file."
+MODEL_HELP = "A name from 'faceperc models', an ONNX file, a model folder, or ORG/NAME[@REVISION] on the Hub."
 PROVIDER_HELP = "What runs it: cpu, cuda, tensorrt or openvino."
 
 
@@ -223,12 +226,58 @@ class _Pictures:
         return path
 
 
-@app.command(epilog="Example: faceperc models")
-def models() -> None:
-    """List the models that come with faceperc."""
-    from faceperc.report import print_models
+@app.command(epilog="Example: faceperc models --all")
+def models(
+    all_tags: Annotated[
+        bool, typer.Option("--all", help="All tags of each name, not only the default.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every row of the registry as JSON.")] = False,
+) -> None:
+    """List the models of the zoo: size, speed, accuracy, allowed use, and where they are."""
+    from faceperc.models_table import print_models, rows
 
-    print_models()
+    if as_json:
+        _write_json("-", {"models": rows()})
+    else:
+        print_models(all_tags)
+
+
+@app.command(epilog="Example: faceperc pull faceperc-nano --out nano")
+def pull(
+    model: Annotated[str, typer.Argument(help="A name from 'faceperc models', or ORG/NAME[@REVISION].")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy the files there, into a new folder.")
+    ] = None,
+) -> None:
+    """Get the whole folder of a model: from the package, the Hub client's cache or the Hub."""
+    from faceperc.pull import check_free, copy_folder, files_of
+    from faceperc.pull import pull as fetch_folder
+
+    if out is not None:
+        check_free(out)
+    folder = fetch_folder(model)
+    if out is not None:
+        folder = copy_folder(folder, out)
+    print(folder)
+    for path in files_of(folder):
+        print(f"  {path.name}  {path.stat().st_size:,} bytes")
+    print(f"what it is: faceperc info {shlex.quote(str(folder))}")
+
+
+@app.command(epilog="Example: faceperc push runs/nano/model my-org/my-model --private --tag v1")
+def push(
+    folder: Annotated[Path, typer.Argument(help="A model folder, with a README.md that names a license.")],
+    repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository; made if there is none.")],
+    private: Annotated[bool, typer.Option("--private", help="For nobody but you and ORG.")] = False,
+    tag: Annotated[str | None, typer.Option(help="A name for this version, such as v1.")] = None,
+    message: Annotated[str | None, typer.Option(help="Message of the commit.")] = None,
+) -> None:
+    """Publish a model folder on the Hugging Face Hub: its files and nothing else, after a check."""
+    from faceperc.publish import push as publish
+
+    place = publish(folder, repo, private=private, tag=tag, message=message)
+    print(f"published as commit {place.revision}" + (f", tag {tag}" if tag else ""))
+    print(f'use it: faceperc.Predictor("{place}")')
 
 
 @app.command(epilog="Example: faceperc info faceperc-nano")
@@ -237,16 +286,26 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
     provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
 ) -> None:
-    """Show what is installed here, what a model does (tasks, licence, training data) and what runs it."""
+    """Show what is installed here, what a model does (tasks, licence, training data) and what runs it.
+
+    Of a model of the zoo that is not on this computer it shows what the registry says; nothing is downloaded.
+    """
+    from faceperc.models_table import print_row, row_of
     from faceperc.report import print_installation, print_model
     from faceperc.runtime import OnnxModel
 
+    row = names().get(model)
     if not as_json:
         print_installation()  # first: it helps where the model cannot be opened
-    opened = OnnxModel(find_model(model), 1, provider)
+        if row is not None:
+            print()
+            print_row(*row)
+    is_here = row is None or whereabouts(*row)[1] is not None
+    opened = OnnxModel(find_model(model), 1, provider) if is_here else None
     if as_json:
-        _write_json("-", opened.metadata.raw)
-    else:
+        document = {} if opened is None else opened.metadata.raw
+        _write_json("-", document if row is None else document | {"zoo": row_of(*row)})
+    elif opened is not None:
         print_model(opened)
 
 
@@ -274,7 +333,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check that a model file answers as the trained model does, on every provider. Exit code 1 if not."""
-    from faceperc.verify import ReferenceSet, reference_path
+    from faceperc.model_folder import reference_path
+    from faceperc.verify import ReferenceSet
     from faceperc.verify import verify as check
 
     if model is not None and reference is not None:
@@ -286,7 +346,7 @@ def verify(
         )
     elif reference is not None:
         # the file was made from another: the hash in the set is the other one's
-        wanted = replace(ReferenceSet.load(reference), file_sha256="")
+        wanted = replace(ReferenceSet.load(reference), file_sha256=())
     else:
         stored = reference_path(path)
         if not stored.is_file():

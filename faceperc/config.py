@@ -21,10 +21,18 @@ T = TypeVar("T")
 
 @dataclass
 class HeadConfig:
-    """A head: the import path of its class, and its arguments."""
+    """A head: the import path of its class, and its arguments.
+
+    Attributes:
+        head: the class.
+        options: its arguments.
+        apart: the task reads the other tasks' queries, but nothing of theirs reads its own: their answers are
+            what they were without it.
+    """
 
     head: str
     options: dict[str, Any] = field(default_factory=dict)
+    apart: bool = False
 
 
 @dataclass
@@ -54,13 +62,19 @@ class CropConfig:
 
 @dataclass
 class FaceModelConfig:
-    """Everything that defines a face model but its weights. ``heads`` maps a task's name to its head."""
+    """Everything that defines a face model but its weights.
+
+    ``heads`` maps a task's name to its head; those that stay apart come last, wherever they were put.
+    """
 
     name: str
     backbone: BackboneConfig
     heads: dict[str, HeadConfig]
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     crop: CropConfig = field(default_factory=CropConfig)
+
+    def __post_init__(self) -> None:
+        self.heads = dict(sorted(self.heads.items(), key=lambda entry: entry[1].apart))
 
     @property
     def crop_rule(self) -> CropRule:

@@ -6,6 +6,8 @@ al., 2024); the reading of several depths by layer-aware attention follows Facep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,24 +60,44 @@ class TwoWayBlock(nn.Module):
         if reads_back:
             self.back_norm, self.back_attention = nn.LayerNorm(dim), Attention(dim, heads)
 
-    def forward(self, queries: Tensor, tokens: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, Q, D), (N, P, D), (1, Q, D) learned identity of each query -> updated queries and tokens."""
-        named = self.self_norm(queries) + identity
-        queries = queries + self.self_attention(named, named, self.self_norm(queries))
+    def forward(
+        self, queries: Tensor, tokens: Tensor, identity: Tensor, groups: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """(N, Q, D), (N, P, D), (1, Q, D) learned identity of each query -> updated queries and tokens.
+
+        ``groups`` are the sizes of the groups of queries, see TaskDecoder.
+        """
+        queries = queries + self._talk(self.self_norm(queries), identity, groups)
         memory = self.token_norm(tokens)
         queries = queries + self.cross_attention(self.cross_norm(queries) + identity, memory, memory)
         queries = queries + self.mlp(self.mlp_norm(queries))
         if self.reads_back:
-            answer = self.back_norm(queries)
+            asked = queries
+            if len(groups) > 1:
+                asked, identity = queries[:, : groups[0]], identity[:, : groups[0]]
+            answer = self.back_norm(asked)
             tokens = tokens + self.back_attention(memory, answer + identity, answer)
         return queries, tokens
+
+    def _talk(self, values: Tensor, identity: Tensor, groups: Sequence[int]) -> Tensor:
+        """Self-attention: the first group among itself, every other one with the first and itself."""
+        named = values + identity
+        if len(groups) == 1:
+            return self.self_attention(named, named, values)
+        first, *others = zip(named.split(groups, 1), values.split(groups, 1), strict=True)
+        heard = [self.self_attention(first[0], *first)]
+        for own in others:
+            keys, own_values = (torch.cat(pair, dim=1) for pair in zip(first, own, strict=True))
+            heard.append(self.self_attention(own[0], keys, own_values))
+        return torch.cat(heard, dim=1)
 
 
 class TaskDecoder(nn.Module):
     """Layer attention, then two-way blocks.
 
     Args:
-        num_queries: queries of all tasks together.
+        groups: number of the queries of all tasks together; behind it those of each task that stays apart:
+            they read the first group, and nothing but themselves and their task reads them.
         dim: width of queries and tokens.
         heads: attention heads.
         blocks: two-way blocks.
@@ -87,12 +109,13 @@ class TaskDecoder(nn.Module):
     """
 
     def __init__(
-        self, num_queries: int, dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int, grid: int,
-        gives_tokens: bool = True,
+        self, groups: Sequence[int], dim: int, heads: int, blocks: int, mlp_ratio: float, depths: int,
+        grid: int, gives_tokens: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.groups = tuple(groups)
         # of the tokens' own size, so that queries differ, and find places, from the first step on
-        self.identity = nn.Parameter(torch.randn(1, num_queries, dim))
+        self.identity = nn.Parameter(torch.randn(1, sum(groups), dim))
         self.layers = LayerAttention(dim, heads, depths, grid)
         self.blocks = nn.ModuleList(
             TwoWayBlock(dim, heads, mlp_ratio, reads_back=gives_tokens or block < blocks - 1)
@@ -106,7 +129,7 @@ class TaskDecoder(nn.Module):
         # As in DETR, the identity steers what a query reads and is no part of what it has read.
         queries, tokens = self.layers(self.identity, features)
         for block in self.blocks:
-            queries, tokens = block(queries, tokens, self.identity)
+            queries, tokens = block(queries, tokens, self.identity, self.groups)
         return self.query_norm(queries), None if self.token_norm is None else self.token_norm(tokens)
 
 

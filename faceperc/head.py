@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from faceperc.data.view import View
 from faceperc.distill import output_distance
+from faceperc.errors import DataError
 
 Target = dict[str, np.ndarray]
 
@@ -123,6 +124,17 @@ class Head(nn.Module, ABC):
     def encode(self, label: Any, view: View) -> Target:
         """The label of an image -> the target in a view (crop, flip) of it. Same keys and shapes as
         ``empty_target``."""
+
+    def from_text(self, text: str | Mapping[str, str]) -> Any:
+        """A label as a table writes it -> the label that ``encode`` takes.
+
+        Args:
+            text: a cell; or, of a task with columns of their own for its labels, label -> cell.
+
+        Raises:
+            DataError: if it says nothing of this task's, or labels of its kind cannot be written in cells.
+        """
+        raise DataError(f"a table cannot give labels of the kind {self.info.kind}; see docs/finetuning.md")
 
     @abstractmethod
     def loss(self, raw: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from faceperc._files import write_file
 from faceperc.backbone import Backbone
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.decoder import PixelDecoder, TaskDecoder
-from faceperc.errors import ModelError
+from faceperc.errors import ModelError, UsageError
 from faceperc.head import Features, Head
+from faceperc.hub import parse_place
+from faceperc.model_folder import CARD, CONFIG, TRAINING, WEIGHTS
+from faceperc.zoo import find_weights
 
 Outputs = dict[str, dict[str, Tensor]]
 
@@ -42,12 +46,14 @@ class FaceModel(nn.Module):
     def __init__(self, config: FaceModelConfig) -> None:
         super().__init__()
         self.config = config
+        #: What the weights learned from and under which terms they may be used: ``training.json``.
+        self.record: dict[str, Any] = {}
         self.backbone = Backbone(config.backbone)
         dim, decoder = self.backbone.dim, config.decoder
         self.heads = nn.ModuleDict(build_heads(config, dim))
         dense = any(self.head(task).is_dense for task in self.tasks)
         self.decoder = TaskDecoder(
-            num_queries=sum(self.head(task).num_queries for task in self.tasks),
+            groups=self._query_groups(),
             dim=dim,
             heads=decoder.heads,
             blocks=decoder.blocks,
@@ -70,6 +76,13 @@ class FaceModel(nn.Module):
         head = self.heads[task]
         assert isinstance(head, Head)
         return head
+
+    def _query_groups(self) -> list[int]:
+        """Queries of the tasks together, and of each task that stays apart (see HeadConfig)."""
+        apart = [spec.apart for spec in self.config.heads.values()]
+        counts = [self.head(task).num_queries for task in self.tasks]
+        together = apart.count(False) or len(apart)  # where all stay apart there is nothing to stay apart of
+        return [sum(counts[:together]), *counts[together:]]
 
     def forward(self, crops: Tensor) -> Outputs:
         """Every head's raw outputs; ``decode`` turns them into final values.
@@ -124,13 +137,9 @@ class FaceModel(nn.Module):
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as scratch:
-            save_file(
-                {k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, "model.safetensors")
-            )
-            Path(scratch, "config.json").write_text(
-                json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
-            )
-            for name in ("model.safetensors", "config.json"):
+            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, WEIGHTS))
+            Path(scratch, CONFIG).write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
+            for name in (WEIGHTS, CONFIG):
                 os.replace(Path(scratch, name), target / name)
         return target
 
@@ -143,8 +152,8 @@ class FaceModel(nn.Module):
         """
         source = Path(folder)
         try:
-            config = FaceModelConfig.from_dict(json.loads((source / "config.json").read_text()))
-            weights = load_file(source / "model.safetensors")
+            config = FaceModelConfig.from_dict(json.loads((source / CONFIG).read_text()))
+            weights = load_file(source / WEIGHTS)
         except (OSError, ValueError, SafetensorError) as error:
             raise ModelError(f"{source}: not a saved faceperc model ({error})") from error
         config.backbone.pretrained = False  # the weights are right here
@@ -155,6 +164,86 @@ class FaceModel(nn.Module):
             raise ModelError(f"{source}: the weights do not fit config.json ({error})") from error
         return model.eval()
 
+    @classmethod
+    def from_pretrained(cls, model: str | os.PathLike[str], revision: str | None = None) -> FaceModel:
+        """A trained model by its name.
+
+        Args:
+            model: a name of the zoo (``faceperc-nano``), a model folder, or ``org/name[@revision]`` on the
+                Hub.
+            revision: branch, tag or commit of a model on the Hub.
+
+        Raises:
+            UnknownModelError: if there is no such model.
+            ModelError: if its weights cannot be had, or are damaged.
+            UsageError: if a revision is given for what is not on the Hub.
+        """
+        if revision is not None:
+            place = None if os.path.exists(model) else parse_place(str(model))
+            if place is None or place.revision:
+                raise UsageError(f"{model}: takes no revision; it is for 'org/name' on the Hub")
+            model = f"{place.repo}@{revision}"
+        folder = find_weights(model)
+        loaded = cls.load(folder)
+        loaded.record = read_training(folder)
+        return loaded
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """As ``save``, with ``training.json`` where ``record`` holds something.
+
+        After training on: the terms of the former sources hold for the new weights too, so the record goes
+        along; add the new sources to ``record["data"]``.
+        """
+        target = self.save(folder)
+        if self.record:
+            write_training(target, self.record)
+        return target
+
+    def push_to_hub(
+        self,
+        repo: str,
+        card: str | os.PathLike[str],
+        *,
+        private: bool = False,
+        tag: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Publish the weights, their configuration and record on the Hub.
+
+        A folder that holds more, such as an ONNX file: ``faceperc push``.
+
+        Args:
+            repo: ``org/name``; made if there is none.
+            card: a file that becomes the README.md; its front matter has a license.
+            private: make the repository private.
+            tag: a name for this version, e.g. ``v1``.
+            revision: the branch that it goes to.
+            commit_message: of the commit.
+
+        Returns:
+            ``org/name@commit``, which ``from_pretrained`` takes.
+
+        Raises:
+            ModelError: if the card names no license, or the Hub refuses.
+            UsageError: if the card cannot be read, or ``repo`` is no ``org/name``.
+        """
+        from faceperc.publish import push
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.save_pretrained(scratch)
+            try:
+                (folder / CARD).write_bytes(Path(card).read_bytes())
+            except OSError as error:
+                raise UsageError(f"{card}: cannot be read: {error.strerror or error}") from error
+            place = push(folder, repo, private=private, tag=tag, branch=revision, message=commit_message)
+        return str(place)
+
+
+def write_training(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Write a training's record, `training.json`, which ``read_training`` reads."""
+    return write_file(folder / TRAINING, (json.dumps(record, indent=2) + "\n").encode())
+
 
 def read_training(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What the training wrote about its data and licence, `training.json`; empty if there is none.
@@ -162,13 +251,17 @@ def read_training(folder: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ModelError: if the file is damaged.
     """
-    path = Path(folder, "training.json")
+    path = Path(folder, TRAINING)
     if not path.is_file():
         return {}
     try:
-        document: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for source in document.get("data", []):
+            source["name"]  # by which what is trained from it takes them over
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not readable ({error})") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: is no record: 'data' must list sources, each with a name") from error
     return document
 
 
@@ -178,7 +271,7 @@ def read_backbone(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         ModelError: if the file is missing or damaged.
     """
-    path = Path(folder, "model.safetensors")
+    path = Path(folder, WEIGHTS)
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import platform
 from itertools import groupby
@@ -14,11 +13,11 @@ from rich.text import Text
 from faceperc import __version__
 from faceperc._console import plain_console
 from faceperc.metadata import TaskInfo
+from faceperc.provenance import file_sha256
 from faceperc.providers import available_providers, conflict, runtime_packages
 from faceperc.results import Faces
 from faceperc.runtime import OnnxModel
 from faceperc.verify import Verification
-from faceperc.zoo import ZOO
 
 
 def print_faces(faces: Faces) -> None:
@@ -37,14 +36,6 @@ def print_faces(faces: Faces) -> None:
         for name, result in face.tasks.items():
             table.add_row(name, result.summary())
         console.print(table)
-
-
-def print_models() -> None:
-    """The models that come with the package."""
-    table = _table("name", "role", "size", "description")
-    for model in ZOO.values():
-        table.add_row(model.name, model.role, _size(model.path), model.description)
-    plain_console().print(table)
 
 
 def print_installation() -> None:
@@ -101,7 +92,7 @@ def _properties(model: OnnxModel) -> list[tuple[str, str]]:
         ("name", metadata.name),
         ("role", metadata.role),
         ("file", f"{model.path} ({_size(model.path)})"),
-        ("", f"sha256 {hashlib.sha256(model.path.read_bytes()).hexdigest()}"),
+        ("", f"sha256 {file_sha256(model.path)}"),
         ("runs on", f"{model.provider} ({', '.join(model.providers)})"),
         ("written by", f"faceperc {metadata.version}"),
         ("precision", str(metadata.raw.get("precision", "fp32"))),

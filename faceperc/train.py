@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import warnings
+from collections import defaultdict
 from contextlib import suppress
 from importlib import import_module
 from itertools import takewhile
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
-from faceperc._files import write_file
 from faceperc.config import FaceModelConfig, find_config
 from faceperc.consistency import rotation_consistency
 from faceperc.data.module import FaceData
 from faceperc.errors import ConfigError, UsageError
+from faceperc.freeze import Freeze, freeze
 from faceperc.head import Batch
 from faceperc.mae import MaskedAutoencoder
-from faceperc.model import FaceModel, masked_losses, read_backbone, read_training
+from faceperc.model import FaceModel, masked_losses, read_backbone
 from faceperc.optimiser import OptimiserConfig, create_optimiser
+from faceperc.provenance import command_line
+from faceperc.record import RecordConfig, Start
 from faceperc.teacher import Teacher, TeacherConfig
-from faceperc.transfer import take_weights
+from faceperc.transfer import query_rows, take_weights
 from faceperc.weighting import UncertaintyWeighting
+from faceperc.widen import widened
+from faceperc.zoo import find_weights
 
 
 class ModelTraining(L.LightningModule):
@@ -38,13 +40,13 @@ class ModelTraining(L.LightningModule):
     Attributes:
         model: the network; it saves itself.
         optimiser: learning rate and decay.
-        starts: folders of saved weights that the training started from, or follows.
+        starts: saved weights that the training started from, or follows.
         beside: what learns with the model and is no part of it.
     """
 
     model: FaceModel | MaskedAutoencoder
     optimiser: OptimiserConfig
-    starts: tuple[str, ...] = ()
+    starts: tuple[Start, ...] = ()
     beside: tuple[torch.nn.Module, ...] = ()
 
     def configure_optimizers(self) -> Any:
@@ -67,8 +69,10 @@ class FaceTraining(ModelTraining):
         network: the model's configuration.
         optimiser: learning rate and decay.
         compile: compile the forward pass (needs a C++ compiler).
-        start_from: folder of a saved model whose weights the training starts from. Tasks that it lacks, or
-            has with other shapes, start afresh.
+        start_from: folder of a saved model, or its name in the zoo or on the Hub, whose weights the training
+            starts from. Tasks that it lacks, or has with other shapes, start afresh.
+        widen_from: folder or name of a saved model, narrower than this one but otherwise alike, with whose
+            answers the training starts; see ``faceperc.widen``.
         start_backbone_from: folder of a pretrained backbone, or of a saved model: of its weights only the
             backbone's are taken.
         weighting: how the tasks' losses are summed: by the weights of their heads, or by learned
@@ -76,9 +80,13 @@ class FaceTraining(ModelTraining):
         teacher: a saved model that the training follows where labels are missing.
         rotation_consistency: weight of the loss that a turned crop's head pose must be the turned head pose,
             labelled or not; costs a second forward and backward pass.
+        freeze: the part of the model that keeps the weights it started from; see ``faceperc.freeze``.
+
+    Attributes:
+        new_tasks: the tasks that start afresh; all of them where no weights are given to start from.
 
     Raises:
-        ConfigError: if the weights to start from do not fit the model.
+        ConfigError: if the weights to start from do not fit the model, or there are none to freeze.
     """
 
     model: FaceModel
@@ -89,21 +97,44 @@ class FaceTraining(ModelTraining):
         optimiser: OptimiserConfig | None = None,
         compile: bool = False,
         start_from: str | None = None,
+        widen_from: str | None = None,
         start_backbone_from: str | None = None,
         weighting: Literal["plain", "uncertainty"] = "plain",
         teacher: TeacherConfig | None = None,
         rotation_consistency: float = 0.0,
+        freeze: Freeze | None = None,
     ) -> None:
         super().__init__()
         for spec in network.heads.values():  # the user's own recipe may name the user's own heads
             with suppress(ImportError, ValueError):  # FaceModel says what is wrong with it
                 import_module(spec.head.rpartition(".")[0])
-        self.model = FaceModel(network)
+        if start_from is not None and widen_from is not None:
+            raise ConfigError("give start_from or widen_from, not both: each brings all of the weights")
+        given = {
+            "start_from": start_from,
+            "widen_from": widen_from,
+            "start_backbone_from": start_backbone_from,
+        }
+        start_from, widen_from = (
+            None if each is None else str(find_weights(each)) for each in (start_from, widen_from)
+        )
+        if widen_from is None:
+            self.model = FaceModel(network)
+        else:
+            self.model = widened(FaceModel.load(widen_from), network)
         self.optimiser = optimiser or OptimiserConfig()
         self.compile_model = compile
-        folders = (start_from, start_backbone_from, teacher.folder if teacher is not None else None)
-        self.starts = tuple(folder for folder in folders if folder is not None)
+        folders = {
+            "start_from": start_from,
+            "widen_from": widen_from,
+            "start_backbone_from": start_backbone_from,
+            "teacher": teacher.folder if teacher is not None else None,
+        }
+        self.starts = tuple(
+            Start(how, given.get(how) or folder, folder) for how, folder in folders.items() if folder
+        )
         self.rotation_consistency = rotation_consistency
+        self.new_tasks = () if widen_from is not None else self.model.tasks
         if start_from is not None:
             self._start_from(FaceModel.load(start_from))
         if start_backbone_from is not None:
@@ -112,11 +143,14 @@ class FaceTraining(ModelTraining):
         self.teacher = Teacher(teacher, self.model) if teacher is not None else None
         self.beside = tuple(each for each in (self.weighting, self.teacher) if each is not None)
         self._statistics: dict[tuple[str, str], list[np.ndarray]] = {}
+        self._frozen: tuple[torch.nn.Module, ...] = ()
+        self.freeze_parts(freeze)
 
     def _start_from(self, other: FaceModel) -> None:
-        if new := take_weights(self.model, other):
+        self.new_tasks = take_weights(self.model, other)
+        if self.new_tasks:
             rank_zero_info(
-                f"start_from: nothing in it fits these tasks, which start afresh: {', '.join(new)}"
+                f"start_from: nothing in it fits these tasks, which start afresh: {', '.join(self.new_tasks)}"
             )
 
     def _start_backbone_from(self, folder: str) -> None:
@@ -126,6 +160,39 @@ class FaceTraining(ModelTraining):
             raise ConfigError(
                 f"start_backbone_from: the weights in {folder} do not fit this model's backbone ({error})"
             ) from error
+
+    def freeze_parts(self, what: Freeze | None) -> None:
+        """Freeze a part of the model, and nothing else; before the optimiser is made.
+
+        Raises:
+            ConfigError: if nothing would learn, or the part has no weights that are worth keeping.
+        """
+        untrained = not self.starts and not self.model.config.backbone.pretrained
+        if what is not None and untrained:
+            raise ConfigError(
+                "freeze: the weights are random; start from a model first (start_from, widen_from or "
+                "start_backbone_from)"
+            )
+        self._frozen = freeze(self.model, what, self.new_tasks)
+        rows = query_rows(self.model)
+        # one parameter holds the queries of all tasks: those of frozen tasks lose their gradient instead
+        self._frozen_queries = [
+            rows[task] for task in self.model.tasks if what == "all_but_new" and task not in self.new_tasks
+        ]
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but not for frozen parts."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+    def on_after_backward(self) -> None:
+        """Drop the gradients of frozen queries. They have no weight decay, so they stay as they are."""
+        gradient = self.model.decoder.identity.grad
+        if gradient is not None:
+            for rows in self._frozen_queries:
+                gradient[:, rows] = 0
 
     def on_fit_start(self) -> None:
         """Compile once the model is where it will run."""
@@ -180,25 +247,36 @@ class FaceTraining(ModelTraining):
         """Collect each task's statistics over the samples that carry its label."""
         source = self.data.val_names[dataloader_idx]
         with torch.autocast(self.device.type, enabled=False):
-            output = self.model.decode(self.model(batch.crops))
+            raw = self.model(batch.crops)
+            output = self.model.decode(raw)
         for task, valid in batch.valid.items():
             kept = valid > 0
             if not kept.any():
                 continue
-            rows = self.model.head(task).statistics(
-                {key: value[kept] for key, value in output[task].items()},
-                {key: value[kept] for key, value in batch.targets[task].items()},
+            head = self.model.head(task)
+            own, answers, target = (
+                {key: value[kept] for key, value in of.items()}
+                for of in (raw[task], output[task], batch.targets[task])
             )
+            # the loss of each sample stands behind its statistics
+            rows = torch.cat([head.statistics(answers, target), head.loss(own, target)[:, None]], dim=1)
             self._statistics.setdefault((source, task), []).append(rows.float().cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics as `source/task/metric`."""
-        for (source, task), rows in of_all_processes(self.trainer, self._statistics).items():
-            metrics = self.model.head(task).summarise(np.concatenate(rows))
+        """Log the metrics as `source/task/metric`, and as `val_loss` the weighted sum of the tasks' mean
+        losses over all sources."""
+        losses = defaultdict(list)
+        for (source, task), parts in of_all_processes(self.trainer, self._statistics).items():
+            rows = np.concatenate(parts)
+            losses[task].append(rows[:, -1])
+            metrics = self.model.head(task).summarise(rows[:, :-1])
             finite = {
                 f"{source}/{task}/{name}": value for name, value in metrics.items() if np.isfinite(value)
             }
             self.log_dict(finite)
+        if losses:
+            means = {task: float(np.concatenate(each).mean()) for task, each in losses.items()}
+            self.log("val_loss", sum(self.model.head(task).weight * mean for task, mean in means.items()))
         self._statistics.clear()
 
 
@@ -214,67 +292,6 @@ def of_all_processes(
         key: [rows for part in parts for rows in part.get(key, [])]
         for key in sorted({key for part in parts for key in part})
     }
-
-
-class SaveModel(Checkpoint):
-    """Writes `model.safetensors`, `config.json` and `training.json` beside the checkpoints after every epoch.
-
-    Once more when the training has ended, for by then a WeightAveraging callback has put its averages into
-    the model: Lightning calls what derives from Checkpoint after all other callbacks.
-
-    Args:
-        folder: where the model goes; a name under the trainer's ``default_root_dir`` where relative.
-        licence: under which the weights may be used; it travels with them.
-    """
-
-    def __init__(self, folder: str = "model", licence: str = "not stated") -> None:
-        self.folder = folder
-        self.licence = licence
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the epoch's weights."""
-        self._save(trainer, pl_module)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the final weights."""
-        self._save(trainer, pl_module)
-
-    def _save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Only the first process of a distributed run saves."""
-        assert isinstance(module, ModelTraining)
-        if trainer.is_global_zero:
-            folder = module.model.save(Path(trainer.default_root_dir) / self.folder)
-            document = {"data": _sources(trainer, module), "licence": self.licence}
-            write_file(folder / "training.json", json.dumps(document, indent=2).encode())
-
-
-def _sources(trainer: L.Trainer, module: ModelTraining) -> list[dict[str, str]]:
-    """What the weights learned from: this run's sources and teachers, and those of the weights
-    that it started from or follows."""
-    sources: dict[str, dict[str, str]] = {}
-    for folder in module.starts:
-        sources |= {source["name"]: source for source in read_training(folder).get("data", [])}
-    backbone = module.model.config.backbone
-    if backbone.pretrained:
-        licence = str(module.model.backbone.vit.default_cfg.get("license") or "not stated")
-        sources[backbone.name] = {"name": backbone.name, "origin": "weights of timm", "licence": licence}
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    for each in data.sources:
-        if "train" in each.splits and each.weight > 0:
-            sources.update({facts["name"]: facts for facts in each.facts()})
-    return list(sources.values())
-
-
-class PrintMetrics(L.Callback):
-    """Prints each validation's metrics as plain lines, so that a log file keeps them."""
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the main metrics of every source and task."""
-        if trainer.sanity_checking or not trainer.is_global_zero:
-            return
-        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.count("/") == 2}
-        line = "  ".join(f"{name} {value:.2f}" for name, value in sorted(values.items()))
-        trainer.print(f"epoch {trainer.current_epoch} step {trainer.global_step}: {line}")
 
 
 def main(args: list[str]) -> int:
@@ -312,7 +329,8 @@ def fit(module: type[ModelTraining], name: str, args: list[str]) -> int:
         module,
         FaceData,
         args=command,
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=RecordConfig,
+        save_config_kwargs={"overwrite": True, "command": command_line(name, args)},
         # FaceData deals the samples out itself
         trainer_defaults={"use_distributed_sampler": False},
         parser_kwargs={"fit": {"default_env": False}},

@@ -8,13 +8,14 @@ from dataclasses import replace
 import torch
 
 from faceperc.errors import ConfigError
+from faceperc.head import Head
 from faceperc.model import FaceModel
 
 _IDENTITY = "decoder.identity"  # (1, Q, D): the queries of all tasks, one after the other
 
 
 def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
-    """Take over all that fits: backbone, decoder, and the heads and queries of tasks whose shapes agree.
+    """Take over all that fits: backbone, decoder, and the heads and queries of tasks that mean the same.
 
     Args:
         model: gets the weights.
@@ -22,7 +23,7 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
 
     Returns:
         The tasks of ``model`` that keep the weights they had, since ``other`` lacks them or has others, e.g.
-        of another number of classes.
+        of other classes.
 
     Raises:
         ConfigError: if the backbones or decoders differ.
@@ -37,7 +38,7 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
         name: theirs[name] for name in ours if name in theirs and not name.startswith((_IDENTITY, *skipped))
     }
     identity = ours[_IDENTITY].clone()
-    here, there = _rows(model), _rows(other)
+    here, there = query_rows(model), query_rows(other)
     try:
         for task in set(model.tasks) - set(new):
             identity[:, here[task]] = theirs[_IDENTITY][:, there[task]]
@@ -73,15 +74,24 @@ def _same_head(task: str, model: FaceModel, other: FaceModel) -> bool:
     if task not in other.tasks:
         return False
     ours, theirs = model.head(task), other.head(task)
-    return ours.num_queries == theirs.num_queries and _shapes(ours) == _shapes(theirs)
+    return (
+        ours.num_queries == theirs.num_queries
+        and _shapes(ours) == _shapes(theirs)
+        and _meaning(ours) == _meaning(theirs)
+    )
+
+
+def _meaning(head: Head) -> tuple[object, ...]:
+    """What the numbers that a head gives stand for: as many classes may be others, or in another order."""
+    return head.info.kind, head.info.labels, head.info.unit, head.info.bins
 
 
 def _shapes(module: torch.nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
-def _rows(model: FaceModel) -> dict[str, slice]:
-    """Where each task's queries stand."""
+def query_rows(model: FaceModel) -> dict[str, slice]:
+    """Where each task's queries stand among those of all tasks."""
     rows, start = {}, 0
     for task in model.tasks:
         end = start + model.head(task).num_queries

@@ -6,7 +6,6 @@ export` writes one beside each file, so that a computer without torch can check 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from faceperc._files import write_file
 from faceperc.errors import ModelError, UsageError
+from faceperc.provenance import file_sha256
 from faceperc.providers import available_providers
 from faceperc.runtime import OnnxModel
 
@@ -42,12 +42,12 @@ class ReferenceSet:
     Attributes:
         inputs: arrays by the name of the ONNX input; (N, ...) with a row per face.
         outputs: float32 arrays by the name of the ONNX output, (N, ...).
-        file_sha256: SHA-256 of the ONNX file that was written with it; empty if unknown.
+        file_sha256: SHA-256 of each of the ONNX files that it was written with; none if unknown.
     """
 
     inputs: dict[str, NDArray[Any]]
     outputs: dict[str, NDArray[np.float32]]
-    file_sha256: str = ""
+    file_sha256: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of faces."""
@@ -79,7 +79,9 @@ class ReferenceSet:
                 groups[kind][rest] = value
             if head["schema"] != _SCHEMA or not groups["input"] or not groups["output"]:
                 raise ValueError("it is of another version")
-            return cls(groups["input"], groups["output"], head["file_sha256"])
+            digests = head["file_sha256"]  # one of them, not a list, in the first version
+            digests = (digests,) if isinstance(digests, str) else tuple(digests)
+            return cls(groups["input"], groups["output"], digests)
         except (
             OSError,
             ValueError,
@@ -92,11 +94,6 @@ class ReferenceSet:
             raise ModelError(
                 f"{path}: is no usable reference set ({error}); export the model again"
             ) from error
-
-
-def reference_path(model: str | Path) -> Path:
-    """Where the reference set of a model file lies: beside it."""
-    return Path(model).with_suffix(".reference.npz")
 
 
 class Deviation(NamedTuple):
@@ -204,7 +201,7 @@ def verify(
         raise ModelError(f"{path}: is of the unknown precision {precision!r}; state a tolerance")
     result = Verification(precision, limit)
     if reference.file_sha256:
-        result.changed = hashlib.sha256(Path(path).read_bytes()).hexdigest() != reference.file_sha256
+        result.changed = file_sha256(path) not in reference.file_sha256
     for provider in available_providers() if providers is None else providers:
         try:
             model = OnnxModel(path, threads=1, provider=provider)

@@ -17,11 +17,7 @@ from faceperc.bench.clock import Spread, Times, ratio, time_in_turn
 from faceperc.bench.report import BEGIN, COMMAND, END, update_page
 from faceperc.bench.work import multiply_adds
 from faceperc.errors import ModelError, UsageError
-from faceperc.zoo import ZOO
 
-shipped = pytest.mark.skipif(
-    not all(model.path.is_file() for model in ZOO.values()), reason="the models are not built yet"
-)
 QUICK = ["--rounds", "1", "--starts", "1", "--no-unit"]
 
 
@@ -42,7 +38,6 @@ def test_ratios_are_of_the_same_round() -> None:
     assert str(Spread.of([1.0, 2.0, 3.0, 4.0, 5.0])) == "3 (2-4)"
 
 
-@shipped
 def test_report_of_two_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (build_face_model(tmp_path / f"{name}.onnx") for name in ("first", "second"))
     page, out = tmp_path / "page.md", tmp_path / "bench.json"
@@ -70,7 +65,6 @@ def test_report_of_two_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "old figures" not in text and "| second | 2 | 8 |" in text and text.count(BEGIN) == 1
 
 
-@shipped
 def test_the_default_model_is_the_reference_and_measured_once(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     assert main(["faceperc-nano", "--threads", "1", "--json", str(out), *QUICK]) == 0

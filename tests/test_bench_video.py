@@ -14,11 +14,6 @@ from faceperc.bench.cli import main
 from faceperc.bench.clip import Portrait, clip, sensor_noise
 from faceperc.bench.video import MODES, measure_jitter, measure_lag
 from faceperc.crop import check_box
-from faceperc.zoo import ZOO
-
-shipped = pytest.mark.skipif(
-    not all(model.path.is_file() for model in ZOO.values()), reason="the models are not built yet"
-)
 
 
 def test_sensor_noise_is_what_it_says() -> None:
@@ -28,7 +23,6 @@ def test_sensor_noise_is_what_it_says() -> None:
         assert noisy.mean() == pytest.approx(grey, abs=0.1) and noisy.std() == pytest.approx(wanted, rel=0.02)
 
 
-@shipped
 def test_clips_move_by_fractions_of_a_pixel() -> None:
     predictor = Predictor(threads=1, tasks="landmarks")
     portrait = Portrait.find(predictor)
@@ -39,7 +33,6 @@ def test_clips_move_by_fractions_of_a_pixel() -> None:
     check_box(predictor(next(clip(portrait, 100, (240, 240), [lambda t: np.full(2, 120.0)], 1)).image)[0].box)
 
 
-@shipped
 def test_smoothing_takes_jitter_and_gives_little_lag() -> None:
     predictor = Predictor(threads=1, tasks=["landmarks", "pose"])
     alone, tracked, smooth = measure_jitter(predictor, seconds=1.6)
@@ -58,7 +51,6 @@ def test_clips_hold_a_frame(seconds: str, capsys: pytest.CaptureFixture[str]) ->
     assert "--seconds: is a number of seconds" in capsys.readouterr().err
 
 
-@shipped
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("faceperc.bench.video.measure_jitter", lambda _: [])
     monkeypatch.setattr("faceperc.bench.video.measure_lag", lambda _: [])

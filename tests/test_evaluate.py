@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -176,6 +177,14 @@ def test_every_metric_has_an_interval(good: Path, pack: Path, tmp_path: Path) ->
         for name, value in result["metrics"].items():
             low, high = result["intervals"][name]
             assert low <= value <= high, name
+        assert len(result["data_sha256"]) == 64
+        for group, metrics in result["groups"].items():
+            limits = result["group_intervals"][group]
+            assert list(limits) == [name for name in metrics if name != "faces"]
+            known = {name: each for name, each in limits.items() if each[0] is not None}
+            assert all(low <= metrics[name] <= high for name, (low, high) in known.items())
+    assert document["file"]["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
+    assert document["command"].startswith("faceperc eval ") and document["kind"] == "face"
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:

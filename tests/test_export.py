@@ -190,7 +190,8 @@ def test_command_writes_the_file(
     model: FaceModel, tmp_path: Path, trtexec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = model.save(tmp_path / "model")
-    (folder / "training.json").write_text(json.dumps({"data": [], "licence": "CC0"}))
+    training = {"data": [{"name": "drawn", "licence": "CC0"}], "licence": "CC0"}
+    (folder / "training.json").write_text(json.dumps(training))
     out = tmp_path / "deep" / "tiny.onnx"
     engine = tmp_path / "tiny.engine"
     wanted = ["--tasks", "gender,age", "--engine", str(engine), "--engine-batch", "1,1,2"]

@@ -29,12 +29,9 @@ from faceperc.export.onnx import export_onnx
 from faceperc.model import FaceModel
 from faceperc.predict import Predictor
 from faceperc.runtime import OnnxModel
-from faceperc.zoo import ZOO, find_model, sample_image
+from faceperc.zoo import find_model, sample_image
 
 OPSET = 20
-shipped = pytest.mark.skipif(
-    not all(model.path.is_file() for model in ZOO.values()), reason="the models are not built yet"
-)
 
 
 def crops_in_graph(rule: CropRule) -> Any:
@@ -267,7 +264,6 @@ def test_runtime_refuses_what_takes_whole_images(network: Path) -> None:
         in_form(onnx.load(network), "pipeline", network)
 
 
-@shipped
 @pytest.mark.parametrize("side", [150, 512, 2400])
 def test_shipped_pipeline_sees_what_the_predictor_sees(
     photograph: NDArray[np.uint8], tmp_path: Path, side: int
@@ -286,7 +282,6 @@ def test_shipped_pipeline_sees_what_the_predictor_sees(
     assert (got["parsing.scores"][0].argmax(axis=0) == face.parsing.mask).mean() > 0.99
 
 
-@shipped
 def test_comparison_sees_a_wrong_file(network: Path, tmp_path: Path) -> None:
     path = made(network, "full")
     assert max(compare_forms(path, network).values()) < 1e-2

@@ -158,7 +158,7 @@ def perfect(task: str, target: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
             bits = torch.arange(len(CLASSES)).view(1, -1, 1, 1)
             return {"scores": (target["sets"][:, None] >> bits & 1).float()}
         case "age":
-            return {"value": target["years"]}
+            return {"value": target["value"]}
         case "attributes":
             return {"probabilities": target["answers"]}
     return {"probabilities": target["distribution"]}

@@ -287,9 +287,9 @@ def test_unknown_answers_count_neither_in_the_loss_nor_in_the_metric() -> None:
 
 
 def test_age_is_best_at_the_label_and_weighs_its_mean_as_told() -> None:
-    target = {"years": torch.tensor([30.0])}
+    target = {"value": torch.tensor([30.0])}
     plain, both = Age(expectation_weight=0.0), Age(expectation_weight=1.0)
-    at = {years: -0.5 * ((plain.years - years) / plain.label_sigma).square()[None] for years in (30, 40)}
+    at = {years: -0.5 * ((plain.bins - years) / plain.label_sigma).square()[None] for years in (30, 40)}
     logits = at[30].clone().requires_grad_()
     plain.loss({"logits": logits}, target).sum().backward()
     assert logits.grad.abs().max() < 1e-6  # the label's own distribution

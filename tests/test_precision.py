@@ -26,8 +26,9 @@ from faceperc.export.onnx import ParityError, export_onnx
 from faceperc.export.precision import round_weights, store_float16, to_float16
 from faceperc.export.reference import reference_of
 from faceperc.model import FaceModel
+from faceperc.model_folder import reference_path
 from faceperc.runtime import OnnxModel
-from faceperc.verify import TOLERANCES, ReferenceSet, reference_path, verify
+from faceperc.verify import TOLERANCES, ReferenceSet, verify
 
 CPU = ["CPUExecutionProvider"]
 Convert = Callable[..., Path]

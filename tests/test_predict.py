@@ -305,7 +305,7 @@ def test_model__that_breaks_the_contract(
 
 
 def test_zoo__names() -> None:
-    assert faceperc.list_models() == ["faceperc-nano", "faceperc-nano-int8"]
+    assert faceperc.list_models() == ["faceperc-nano", "faceperc-nano-int8", "faceperc-small"]
     with pytest.raises(ModelError, match="did you mean 'faceperc-nano'"):
         Predictor("faceperc-nanno")
 

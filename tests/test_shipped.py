@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import faceperc
-from faceperc.verify import ReferenceSet, reference_path, verify
-from faceperc.zoo import ZOO, find_model, sample_image
+from faceperc.model_folder import reference_path
+from faceperc.verify import ReferenceSet, verify
+from faceperc.zoo import find_model, sample_image
 
-pytestmark = pytest.mark.skipif(
-    not all(model.path.is_file() for model in ZOO.values()), reason="the models are not built yet"
-)
 DATA = os.environ.get("FACEPERC_DATA") or Path(__file__).parents[2] / "shared" / "data"
 
 

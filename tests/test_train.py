@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,16 @@ def test_train_resume_export_evaluate(tmp_path: Path, pack: Path, capsys: pytest
     assert results["fasseg", "parsing"]["metrics"].keys() >= {"mean F1 %", "F1 nose %"}
     training = json.loads((tmp_path / "run/model/training.json").read_text())
     assert {source["name"] for source in training["data"]} >= {"w300", "fer2013"}
-    assert "non-commercial" in training["licence"]
+    assert "non-commercial" in training["licence"] and training["use"] == "research"
+    w300 = next(source for source in training["data"] if source["name"] == "w300")
+    assert w300["samples"] == 6 and len(w300["sha256"]) == 64 and w300["terms"] == "research"
+    assert (training["steps"], training["epochs"]) == (6, 2) and training["hours"] >= 0
+    assert training["config"]["seed_everything"] == 0 and training["config"]["data"]["batch_size"] == 16
+    assert "path" not in training["config"]["data"] and training["packages"]["torch"]
+    assert (
+        training["command"].startswith("faceperc train ") and "--trainer.max_epochs 2" in training["command"]
+    )
+    assert OnnxModel(out).metadata.training.keys() == {"data", "licence", "use"}
 
 
 class HalfBlind:
@@ -132,9 +142,15 @@ def test_interrupted_run_resumes_from_its_last_whole_epoch(tmp_path: Path, pack:
         main([str(path)])
     last = tmp_path / "run/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 3
-    path.write_text(whole)
+    config = yaml.safe_load(whole)
+    sources = yaml.safe_load((ROOT / "configs/data/pack.yaml").read_text())
+    dropped = sources.pop()["class_path"].rpartition(".")[2].lower()
+    config["data"]["sources"] = sources
+    path.write_text(yaml.safe_dump(config))
     assert main([str(path), "--ckpt_path", str(last)]) == 0
     assert torch.load(last, weights_only=True)["global_step"] == 6
+    training = json.loads((tmp_path / "run/model/training.json").read_text())
+    assert dropped in {each["name"] for each in training["data"]}  # what was learned before the cut
 
 
 def test_configurations_come_with_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,11 +165,16 @@ def test_starting_from_a_saved_model(tmp_path: Path, pack: Path) -> None:
     assert main([str(path)]) == 0
     start = FaceModel.load(tmp_path / "run/model")
     learned = {"data": [{"name": "elsewhere", "origin": "?", "licence": "secret"}], "licence": "?"}
+    learned["started_from"] = [{"how": "start_from", "name": "before"}]  # type: ignore[assignment]
     (tmp_path / "run/model/training.json").write_text(json.dumps(learned))
     options = ["--model.start_from", str(tmp_path / "run/model"), "--model.optimiser.lr", "0.0"]
     assert main([str(path), *options, "--trainer.default_root_dir", str(tmp_path / "second")]) == 0
     training = json.loads((tmp_path / "second/model/training.json").read_text())
     assert {"elsewhere", "w300"} <= {source["name"] for source in training["data"]}  # nothing is forgotten
+    (begun,) = training["started_from"]
+    assert begun["how"] == "start_from" and begun["started_from"] == learned["started_from"]
+    weights = (tmp_path / "run/model/model.safetensors").read_bytes()
+    assert begun["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     again = FaceModel.load(tmp_path / "second/model")
     for (name, before), after in zip(start.named_parameters(), again.parameters(), strict=True):
         assert torch.equal(before, after), name

@@ -19,8 +19,9 @@ from faceperc.config import FaceModelConfig
 from faceperc.errors import ModelError
 from faceperc.export.cli import main
 from faceperc.model import FaceModel
+from faceperc.model_folder import reference_path
 from faceperc.runtime import OnnxModel
-from faceperc.verify import ReferenceSet, reference_path, verify
+from faceperc.verify import ReferenceSet, verify
 
 CPU = ["cpu"]
 
@@ -99,7 +100,7 @@ def test_command_prints_json(exported: Path) -> None:
 
 def test_changed_weight_fails_by_its_answers(copy: Path) -> None:
     _change_weight(copy, -1.0)
-    reference = replace(ReferenceSet.load(reference_path(copy)), file_sha256="")
+    reference = replace(ReferenceSet.load(reference_path(copy)), file_sha256=())
     result = verify(copy, reference, CPU)
     assert not result.passed and not result.changed
     assert {each.output for each in result.comparisons if not each.passed} == {"pose.matrix"}
@@ -210,7 +211,7 @@ def test_array_is_no_reference_set(exported: Path, tmp_path: Path) -> None:
 
 def test_reference_set_of_another_model_is_named(exported: Path) -> None:
     reference = ReferenceSet.load(reference_path(exported))
-    other = replace(reference, outputs={"smile.value": np.zeros(4, np.float32)}, file_sha256="")
+    other = replace(reference, outputs={"smile.value": np.zeros(4, np.float32)}, file_sha256=())
     with pytest.raises(ModelError, match=r"smile.value: it belongs to another model"):
         verify(exported, other, CPU)
 

@@ -31,13 +31,8 @@ from faceperc.video.frames import Frame
 from faceperc.video.kalman import FOLLOWED, BoxFilter
 from faceperc.video.stream import FaceStream
 from faceperc.video.track import associate
-from faceperc.zoo import ZOO
 
 Array = NDArray[np.float64]
-
-shipped = pytest.mark.skipif(
-    not all(model.path.is_file() for model in ZOO.values()), reason="the models are not built yet"
-)
 
 
 @pytest.fixture(scope="module")
@@ -362,7 +357,6 @@ def paste(frame: NDArray[np.uint8], x: float, y: float) -> None:
     frame[top : top + 140, left : left + 140] = picture
 
 
-@shipped
 def test_the_shipped_models_keep_identities_where_faces_cross() -> None:
     """The one behind is hidden for half a second, while its landmarks are dragged along."""
     predictor = Predictor(threads=1, tasks="landmarks")
@@ -381,7 +375,6 @@ def test_the_shipped_models_keep_identities_where_faces_cross() -> None:
     assert stream.detections < 30
 
 
-@shipped
 def test_the_shipped_models_find_a_face_again_that_passes_behind_a_post() -> None:
     """The post drags the landmarks along before the face is hidden: how it moved is known from before."""
     predictor = Predictor(threads=1, tasks="landmarks")

@@ -12,7 +12,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from faceperc.zoo import DEFAULT_DETECTOR, ZOO, list_models, sample_image
+from faceperc.zoo import DEFAULT_DETECTOR, list_models, names, sample_image
 
 FOLDER = Path(__file__).parent
 
@@ -40,7 +40,8 @@ class Handler(SimpleHTTPRequestHandler):
         """Answer; ``models/index.json`` is made up on the spot."""
         if self.path != "/models/index.json":
             return super().do_GET()
-        body = json.dumps({"face": list_models(), "detector": DEFAULT_DETECTOR}).encode()
+        face = [name for name in list_models() if f"/models/{name}.onnx" in _models()]
+        body = json.dumps({"face": face, "detector": DEFAULT_DETECTOR}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -49,8 +50,7 @@ class Handler(SimpleHTTPRequestHandler):
 
     def translate_path(self, path: str) -> str:
         """The file that a path of the address names."""
-        files = {f"/models/{name}.onnx": model.path for name, model in ZOO.items()}
-        files["/sample.jpg"] = sample_image()
+        files = {**_models(), "/sample.jpg": sample_image()}
         return str(files[path]) if path in files else super().translate_path(path)
 
     def end_headers(self) -> None:
@@ -61,6 +61,12 @@ class Handler(SimpleHTTPRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing about what went well; errors are still told."""
+
+
+def _models() -> dict[str, Path]:
+    """The models that came with the package, by their path on the page."""
+    found = {f"/models/{name}.onnx": model.bundled(file) for name, (model, file) in names().items()}
+    return {place: path for place, path in found.items() if path is not None}
 
 
 def _port(text: str) -> int:

@@ -32,7 +32,7 @@ from faceperc.image import read_image
 from faceperc.metadata import check_takes_crops
 from faceperc.predict import Predictor
 from faceperc.runtime import OnnxModel
-from faceperc.zoo import DEFAULT_MODEL, ZOO, find_model, sample_image
+from faceperc.zoo import DEFAULT_MODEL, find_model, names, sample_image
 
 #: Crops per run: one for the latency, eight for the throughput.
 BATCHES = (1, 8)
@@ -241,7 +241,7 @@ def _runs(candidates: Sequence[Candidate], threads: int) -> dict[Run, Callable[[
             crops = random.integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
             runs[each.name, batch] = partial(model.run, {model.metadata.input: crops})
     photo = np.full((PHOTO[1], PHOTO[0], 3), 128, np.uint8)
-    for name in (each.name for each in ZOO.values() if each.role == "detector"):
+    for name in (name for name, (each, _) in names().items() if each.role == "detector" and "." not in name):
         detector = FaceDetector(OnnxModel(find_model(name), threads, CPU))
         metadata, info = detector.model.metadata, detector.info
         fitted, _ = fit(photo, info.max_side, info.stride, info.enlarge)

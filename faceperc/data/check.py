@@ -25,7 +25,7 @@ class SplitReport:
         items: photographs that the label files list.
         usable: faces that can be learned from.
         labels: task -> faces that carry its label.
-        classes: task -> value -> faces, for labels that are single numbers of a few values.
+        classes: task -> value -> faces, for labels that are names, or single numbers, of a few values.
         problems: a line for each damaged photograph or label.
         identities: persons or videos, where the data set names them.
     """
@@ -68,7 +68,7 @@ def check_split(
         report.usable += 1
         for task, label in sample.labels.items():
             report.labels[task] += 1
-            if isinstance(label, int):
+            if isinstance(label, int | str):
                 report.classes[task][label] += 1
         if look:
             look(sample)

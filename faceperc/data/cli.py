@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.progress import Progress
@@ -13,10 +15,12 @@ from faceperc._console import plain_console
 from faceperc._files import write_file
 from faceperc.data.adapters import ADAPTERS
 from faceperc.data.check import SplitReport, check_split, shared_identities
+from faceperc.data.class_folders import ClassFolders
 from faceperc.data.folder import FolderSource
 from faceperc.data.prepared import prepare
 from faceperc.data.sheet import contact_sheet
 from faceperc.data.source import Sample, data_folder, load_sources
+from faceperc.data.table import CsvSource
 from faceperc.data.teachers.agreement import GAPS, agreement
 from faceperc.data.teachers.format import labels_path, read_labels, write_labels
 from faceperc.data.teachers.model import label_source, teacher_of
@@ -24,6 +28,11 @@ from faceperc.predict import Predictor
 from faceperc.synthetic.store import Order, render_file
 from faceperc.zoo import DEFAULT_MODEL
 
+#: What --as takes beside the data sets of the field: one's own photographs (docs/finetuning.md).
+OWN: dict[str, Callable[..., FolderSource]] = {
+    "csv": CsvSource,
+    "folders": partial(ClassFolders, task="class"),
+}
 _SHOWN = 10  # problems that are printed in full
 
 
@@ -33,7 +42,8 @@ def main(args: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="count and verify a data set, and draw a contact sheet")
     check.add_argument("path", help="the data set's folder, as its authors distribute it")
-    check.add_argument("--as", dest="adapter", required=True, choices=sorted(ADAPTERS), help="which data set")
+    known = sorted([*OWN, *ADAPTERS])
+    check.add_argument("--as", dest="adapter", required=True, choices=known, help="which data set")
     check.add_argument("--split", action="append", help="only this split; may be repeated")
     check.add_argument("--limit", type=int, help="open at most this many photographs of each split")
     check.add_argument("--sheet", help="write a contact sheet of random faces with their labels (PNG)")
@@ -122,7 +132,7 @@ def _agree(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     splits = tuple(options.split) if options.split else None
-    source = ADAPTERS[options.adapter](root=str(Path(options.path).resolve()), splits=splits)
+    source = (OWN | ADAPTERS)[options.adapter](root=str(Path(options.path).resolve()), splits=splits)
     reservoir = _Reservoir(options.faces)
     root = source.place()
     reports = [check_split(source, root, split, options.limit, reservoir.offer) for split in source.splits]

@@ -232,7 +232,7 @@ def _attempt(source: FolderSource, item: Item) -> Sample | DataError | None:
 
 
 def images_in(folder: Path, pattern: str = "*") -> list[Path]:
-    """The JPEG and PNG files of a folder whose names match ``pattern``, in order.
+    """The JPEG, PNG and WebP files of a folder whose names match ``pattern``, in order.
 
     Raises:
         DataError: if there is no such folder or no such image.
@@ -240,10 +240,10 @@ def images_in(folder: Path, pattern: str = "*") -> list[Path]:
     paths = sorted(
         path
         for path in existing(folder, "photographs").glob(pattern)
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
     )
     if not paths:
-        raise DataError(f"{folder / pattern}: no photographs there (.jpg, .jpeg or .png)")
+        raise DataError(f"{folder / pattern}: no photographs there (.jpg, .jpeg, .png or .webp)")
     return paths
 
 

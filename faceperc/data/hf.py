@@ -42,6 +42,7 @@ from faceperc.data.rows import count_rows, decode_image, numbered_rows, spread
 from faceperc.data.source import Sample, Source, data_folder
 from faceperc.data.validity import checked
 from faceperc.errors import ConfigError, DataError
+from faceperc.licences import checked_terms
 
 _NO_TASKS = ("image", "box", "identity")
 _SPLIT_NAMES = {"train": ("train",), "val": ("validation", "val", "valid", "dev"), "test": ("test",)}
@@ -77,12 +78,15 @@ class HuggingFaceDataset(Source):
         columns: what the columns mean; see above.
         name: of the source; the last part of ``path`` by default.
         licence: of the photographs and labels, for the record of a model that learns from them.
+        terms: what their owners allow: ``research``, ``own``, ``synthetic`` or the SPDX identifier of a
+            permissive licence. By the licence where not given; unknown text counts as research.
         download: take ``path`` for a name on the Hub and download it.
         weight, splits, balance: see Source. The split "val" may be called "validation".
         side: photographs are kept as the face's surroundings with at most this longer side, in pixels.
 
     Raises:
-        ConfigError: if ``columns`` contains something unknown, or nothing tells where the face is.
+        ConfigError: if ``columns`` contains something unknown, nothing tells where the face is, or the terms
+            are none.
     """
 
     def __init__(
@@ -96,9 +100,11 @@ class HuggingFaceDataset(Source):
         splits: tuple[str, ...] = ("train", "val"),
         balance: str | None = None,
         side: int = 320,
+        terms: str = "",
     ) -> None:
         super().__init__(weight, splits, balance)
         self.path = path
+        self.terms = checked_terms(terms) if terms else ""
         self.name = name or Path(path).name
         self.origin = f"Hugging Face data set {path}"
         self.licence = licence

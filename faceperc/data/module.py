@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from faceperc.data.augment import Augment, AugmentConfig
 from faceperc.data.mix import Collate, FaceDataset, MixSampler, balanced_repeats
+from faceperc.data.own import understood
 from faceperc.data.source import Sample, Source, check_names
 from faceperc.errors import DataError
 from faceperc.head import Head
@@ -27,7 +28,7 @@ class FaceData(L.LightningDataModule):
         sources: where the samples come from; each has a weight in the mix.
         path: folder of the parquet pack; the environment variable FACEPERC_DATA where None.
         batch_size: samples per step, of all processes together.
-        epoch_size: samples per epoch.
+        epoch_size: samples per epoch; every sample once, filled up to whole batches, where None.
         temperature: T of p ~ weight * n^(1/T), where n is a source's number of samples (as in multilingual
             BERT and T5); infinite, the weights alone, by default.
         augment: strength of the random views.
@@ -45,7 +46,7 @@ class FaceData(L.LightningDataModule):
         sources: list[Source],
         path: str | None = None,
         batch_size: int = 128,
-        epoch_size: int = 32_000,
+        epoch_size: int | None = 32_000,
         temperature: float = math.inf,
         augment: AugmentConfig | None = None,
         workers: int = 1,
@@ -78,7 +79,10 @@ class FaceData(L.LightningDataModule):
 
     @property
     def heads(self) -> dict[str, Head]:
-        """The model's heads by task; none where it is pretrained, so that labels are left out."""
+        """The model's heads by task; none where it is pretrained, or nothing is trained, so that labels are
+        left out."""
+        if self.trainer is None:
+            return {}
         model = self.model
         return {task: model.head(task) for task in model.tasks} if isinstance(model, FaceModel) else {}
 
@@ -87,16 +91,17 @@ class FaceData(L.LightningDataModule):
 
         Raises:
             ConfigError: if two sources turn out to have the same name.
-            DataError: if a file is missing or damaged.
+            DataError: if a file is missing or damaged, or the model's heads do not understand a label.
         """
         if self._train:
             return
+        heads = self.heads
         self._train = [
-            source.read(self.path, "train", self.limit) if "train" in source.splits else []
+            understood(source.read(self.path, "train", self.limit), heads) if "train" in source.splits else []
             for source in self.sources
         ]
         samples = [
-            (source, source.read(self.path, "val", self.val_limit))
+            (source, understood(source.read(self.path, "val", self.val_limit), heads))
             for source in self.sources
             if "val" in source.splits
         ]
@@ -126,7 +131,7 @@ class FaceData(L.LightningDataModule):
                 source.weight * len(samples) ** (1 / self.temperature)
                 for source, samples in zip(self.sources, self._train, strict=True)
             ],
-            self.epoch_size,
+            self._epoch_size(),
             self.seed,
             self.rank,
             self.world,
@@ -141,6 +146,11 @@ class FaceData(L.LightningDataModule):
             persistent_workers=self.workers > 0,
             worker_init_fn=partial(_seed_worker, seed=self.seed * 1000 + self.rank * 100),
         )
+
+    def _epoch_size(self) -> int:
+        if self.epoch_size is not None:
+            return self.epoch_size
+        return math.ceil(sum(map(len, self._train)) / self.batch_size) * self.batch_size
 
     def _turns(self) -> list[np.ndarray]:
         """Of each source the indices into the joined data set, those of rare classes repeated."""
@@ -166,6 +176,11 @@ class FaceData(L.LightningDataModule):
             )
             for samples in self._val.values()
         ]
+
+    @property
+    def training_samples(self) -> dict[str, list[Sample]]:
+        """Source name -> its training samples."""
+        return {source.name: each for source, each in zip(self.sources, self._train, strict=True)}
 
     @property
     def rank(self) -> int:

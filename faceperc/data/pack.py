@@ -14,6 +14,7 @@ from faceperc.data.source import ParquetSource, Sample, decode_labels
 from faceperc.heads.expression import EXPRESSIONS
 from faceperc.heads.gender import GENDERS
 from faceperc.heads.parsing import CLASSES, SetMask, class_set
+from faceperc.licences import RESEARCH
 
 _RESEARCH = "research use only; photographs of people collected from the web, not for redistribution"
 _EVERYTHING = class_set(*CLASSES)
@@ -31,6 +32,7 @@ class W300(ParquetSource):
     name = "w300"
     origin = "300-W training photographs (LFPW, AFW, part of Helen), iBUG annotation (Sagonas et al. 2013)"
     licence = _RESEARCH
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
@@ -43,6 +45,7 @@ class Ytf68(ParquetSource):
     name = "ytf68"
     origin = "YouTube Faces frames with 68 keypoints (udacity/P1_Facial_Keypoints; Wolf et al. 2011)"
     licence = "MIT for the annotation; no terms stated for the frames: " + _RESEARCH
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
@@ -55,6 +58,7 @@ class CelebAHQ(ParquetSource):
     name = "celebahq1k"
     origin = "CelebAMask-HQ subset (Lee et al. 2019; Liu et al. 2015)"
     licence = "non-commercial research and education only (CelebAMask-HQ's terms)"
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
@@ -77,6 +81,7 @@ class Figaro(ParquetSource):
     name = "figaro1k"
     origin = "Figaro-1k (Svanera et al. 2016)"
     licence = _RESEARCH
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
@@ -91,6 +96,7 @@ class Fasseg(ParquetSource):
     name = "fasseg"
     origin = "FASSEG (Khan et al. 2015, 2017)"
     licence = _RESEARCH
+    terms = RESEARCH
     #: FASSEG's classes, in the order of its ids, as sets of ours.
     groups: ClassVar[tuple[int, ...]] = (
         class_set("background"),
@@ -118,6 +124,7 @@ class UTKFace(ParquetSource):
     name = "utkface"
     origin = "UTKFace, part (Zhang et al. 2017)"
     licence = "non-commercial research only (UTKFace's terms)"
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
@@ -135,6 +142,7 @@ class Muxspace(ParquetSource):
     name = "muxspace"
     origin = "muxspace/facial_expressions (LFW and film faces)"
     licence = "Apache-2.0 for the labels; the photographs' origin is not stated: " + _RESEARCH
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""
@@ -148,6 +156,7 @@ class Fer2013(ParquetSource):
     name = "fer2013"
     origin = "FER-2013 (Goodfellow et al. 2013)"
     licence = _RESEARCH
+    terms = RESEARCH
 
     def sample(self, row: dict[str, Any], image: NDArray[np.uint8]) -> Sample | None:
         """See ParquetSource.sample."""

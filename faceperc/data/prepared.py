@@ -110,6 +110,7 @@ class Prepared(Source):
         try:
             facts = json.loads(metadata[_FACTS.encode()])
             self.name, self.origin, self.licence = facts["name"], facts["origin"], facts["licence"]
+            self.terms = facts.get("terms", "")
             self.name = self.given_name or self.name
             self._others = facts.get("others", [])
         except (KeyError, ValueError) as error:
@@ -149,9 +150,12 @@ def _sample(row: dict[str, Any], where: str) -> Sample:
 
 
 def pack_label(label: Any) -> bytes:
-    """A label as the bytes of an .npz file: plain numbers and arrays as "value", a mask by its two parts."""
+    """A label as the bytes of an .npz file: plain numbers, texts and arrays as "value", others by their two
+    parts."""
     if isinstance(label, SetMask):
         return pack_arrays(sets=label.sets, groups=label.groups)
+    if isinstance(label, dict):  # texts of a table, see faceperc.data.own
+        return pack_arrays(names=list(label), texts=list(label.values()))
     return pack_arrays(value=label)
 
 
@@ -160,5 +164,7 @@ def unpack_label(data: bytes) -> Any:
     with np.load(io.BytesIO(data), allow_pickle=False) as parts:
         if "sets" in parts:
             return SetMask(parts["sets"], tuple(int(bits) for bits in parts["groups"]))
+        if "names" in parts:
+            return dict(zip(parts["names"].tolist(), parts["texts"].tolist(), strict=True))
         value = parts["value"]
     return value if value.ndim else value.item()

@@ -13,6 +13,7 @@ from faceperc.data.prepared import unpack_label
 from faceperc.data.source import Sample, Source, data_folder
 from faceperc.data.teachers.format import PseudoLabel, Teacher, labels_path, read_labels
 from faceperc.errors import ConfigError, DataError
+from faceperc.licences import terms_of
 from faceperc.overlap import iou_matrix
 
 #: The teacher's box is the source's face if they overlap by this much.
@@ -72,6 +73,11 @@ class WithPseudoLabels(Source):
         """The source's licence."""
         return self.source.licence
 
+    @property
+    def terms(self) -> str:  # type: ignore[override]
+        """The source's terms."""
+        return self.source.terms
+
     def facts(self) -> list[dict[str, str]]:
         """See Source.facts: the source's, and the teacher's once its labels are read."""
         return [*self.source.facts(), *([self._facts] if self._facts else [])]
@@ -122,7 +128,8 @@ class WithPseudoLabels(Source):
 
 def _facts(teacher: Teacher) -> dict[str, str]:
     origin = f"labels by {teacher.origin}, version {teacher.version}"
-    return {"name": teacher.name, "origin": origin, "licence": teacher.licence}
+    facts = {"name": teacher.name, "origin": origin, "licence": teacher.licence, "terms": teacher.terms}
+    return facts | {"terms": terms_of(facts)}
 
 
 def match_faces(samples: Sequence[Sample], labels: Iterable[PseudoLabel]) -> list[list[PseudoLabel]]:

@@ -58,7 +58,9 @@ def _tile(sample: Sample) -> Image.Image:
     for task, label in sample.labels.items():
         if isinstance(label, SetMask):
             continue
-        if is_points(label):
+        if isinstance(label, str | dict):
+            lines.append(f"{task} {label}")
+        elif is_points(label):
             _draw_points(pen, label, view)
         elif is_rotation(label):
             _draw_axes(pen, view.rotation(label))

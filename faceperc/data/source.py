@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from faceperc.data.rows import count_rows, decode_image, digest, numbered_rows, spread
 from faceperc.errors import ConfigError, DataError
+from faceperc.licences import terms_of
 
 #: Names the folder with the parquet pack where no configuration does.
 DATA_VARIABLE = "FACEPERC_DATA"
@@ -110,6 +111,8 @@ class Source(ABC):
     #: One line each for the model card.
     origin: str
     licence: str
+    #: What the owners allow, as in ``faceperc.licences``; by the text of ``licence`` where empty.
+    terms: str = ""
 
     def __init__(
         self, weight: float = 1.0, splits: tuple[str, ...] = ("train", "val"), balance: str | None = None
@@ -119,8 +122,9 @@ class Source(ABC):
         self.balance = balance
 
     def facts(self) -> list[dict[str, str]]:
-        """Name, origin and licence of the source and of whatever else its labels come from."""
-        return [{"name": self.name, "origin": self.origin, "licence": self.licence}]
+        """Name, origin, licence and terms of the source and of whatever else its labels come from."""
+        own = {"name": self.name, "origin": self.origin, "licence": self.licence, "terms": self.terms}
+        return [own | {"terms": terms_of(own)}]
 
     @abstractmethod
     def read(

@@ -43,6 +43,9 @@ from faceperc.detector.metrics import (
 from faceperc.detector.mosaic import compose, decode, pool_of
 from faceperc.detector.sources import FACE_SOURCES, Photo, load_photos
 from faceperc.detector.targets import BOX
+from faceperc.evaluate.saved import description
+from faceperc.provenance import command_line
+from faceperc.zoo import DEFAULT_DETECTOR, find_model
 
 Image = NDArray[np.uint8]
 Example = tuple[Image, NDArray[np.float32]]  # picture and its targets (M, WIDTH)
@@ -190,8 +193,7 @@ def show(reports: list[Report], title: str) -> None:
 def main(args: list[str]) -> None:
     """Evaluate a detector file; `--help` lists the options."""
     parser = argparse.ArgumentParser(prog="faceperc eval-detector", description=__doc__.split("\n")[0])
-    default = Path(__file__).parents[1] / "models" / "detector-nano.onnx"
-    parser.add_argument("model", nargs="?", default=str(default), help="ONNX file of a detector")
+    parser.add_argument("model", nargs="?", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--data", default=None, help="folder of the data pack; else FACEPERC_DATA")
     parser.add_argument("--score", type=float, default=None, help="score to judge; else the file's own")
     parser.add_argument("--max-side", type=int, default=None, help="override the file's largest side, px")
@@ -201,19 +203,20 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     from faceperc.runtime import OnnxModel
 
-    detector = FaceDetector(OnnxModel(options.model, threads=options.threads), options.score)
+    model = OnnxModel(find_model(options.model), threads=options.threads)
+    detector = FaceDetector(model, options.score)
     if options.max_side is not None:
         detector.info = replace(detector.info, max_side=options.max_side)
     reports = evaluate_all(detector, options.data, options.mosaics)
     document = {
-        "model": options.model,
+        **description("detector", model, command_line("eval-detector", args)),
         "score": detector.min_score,
         "sets": [asdict(each) for each in reports],
     }
     if options.json == "-":
         print(json.dumps(document, indent=2))
         return
-    show(reports, f"{Path(options.model).name}: recall at IoU 0.5 and score {detector.min_score:.2f}")
+    show(reports, f"{model.metadata.name}: recall at IoU 0.5 and score {detector.min_score:.2f}")
     if options.json:
         write_file(options.json, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -29,8 +29,11 @@ from faceperc.detect import FaceDetector
 from faceperc.detector.mosaic import Canvas, decode, paste, place
 from faceperc.detector.sources import Photo, load_photos, load_rendered
 from faceperc.detector.targets import BOX, HEAD, POINTS, ROTATION, WEIGHT
+from faceperc.evaluate.saved import description
 from faceperc.overlap import iou_matrix
+from faceperc.provenance import command_line
 from faceperc.rotations import angles_of, geodesic_degrees
+from faceperc.zoo import DEFAULT_DETECTOR, find_model
 
 Array = NDArray[np.float64]
 Example = tuple[NDArray[np.uint8], Array]  # picture, and the (WIDTH,) row of its head
@@ -202,8 +205,7 @@ def show(reports: list[Heads], title: str) -> None:
 def main(args: list[str]) -> None:
     """Evaluate a detector file; `--help` lists the options."""
     parser = argparse.ArgumentParser(prog="faceperc eval-heads", description=__doc__.split("\n")[0])
-    default = Path(__file__).parents[1] / "models" / "detector-nano.onnx"
-    parser.add_argument("model", nargs="?", default=str(default), help="ONNX file of a detector")
+    parser.add_argument("model", nargs="?", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--rendered", default=None, help="folder with val.parquet of rendered heads")
     parser.add_argument("--data", default=None, help="folder of the data pack; else FACEPERC_DATA")
     parser.add_argument("--score", type=float, default=None, help="score to judge; else the file's own")
@@ -212,15 +214,21 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     from faceperc.runtime import OnnxModel
 
-    detector = FaceDetector(OnnxModel(options.model, threads=options.threads), options.score)
+    model = OnnxModel(find_model(options.model), threads=options.threads)
+    detector = FaceDetector(model, options.score)
     reports = evaluate_all(detector, options.rendered, options.data)
     sets = [asdict(each) for each in reports]
-    document = {"model": options.model, "score": detector.min_score, "head": detector.min_head, "sets": sets}
+    document = {
+        **description("heads", model, command_line("eval-heads", args)),
+        "score": detector.min_score,
+        "head": detector.min_head,
+        "sets": sets,
+    }
     if options.json == "-":
         print(json.dumps(document, indent=2))
         return
     scores = f"faces at score {detector.min_score:.2f}, heads at {detector.min_head:.2f}"
-    show(reports, f"{Path(options.model).name}: {scores}")
+    show(reports, f"{model.metadata.name}: {scores}")
     if options.json:
         write_file(options.json, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -26,8 +26,9 @@ from faceperc._files import write_file
 from faceperc.detector.adapters import LICENCES as ADAPTER_LICENCES
 from faceperc.detector.model import MEAN, STD, STRIDES, FaceDetector, unpack
 from faceperc.detector.mosaic import MIN_FACE
-from faceperc.detector.sources import LICENCES, RENDERED
+from faceperc.detector.sources import LICENCES, RENDERED, TERMS
 from faceperc.errors import ModelError
+from faceperc.licences import RESEARCH, weights_licence
 from faceperc.metadata import POINT_NAMES
 from faceperc.rotations import matrix_from_6d
 
@@ -39,9 +40,6 @@ STRIDE = 32  # height and width of the input are multiples of it
 ENLARGE = 2.0
 MOST = 500  # cells; a face has two or three, so this is enough for 150 faces in one pass
 OUTPUTS = ("boxes", "scores", "heads", "points", "rotations")
-WEIGHTS_LICENCE = (
-    "Research use: several of the data sets are for non-commercial research only. The code is Apache-2.0."
-)
 
 
 class Exported(nn.Module):
@@ -199,6 +197,7 @@ def detector_metadata(
     """The metadata document of docs/contract.md; the arguments are those of `export_detector`."""
     import faceperc
 
+    data = [_facts(source) for source in sources]
     return {
         "schema": 1,
         "role": "detector",
@@ -218,10 +217,7 @@ def detector_metadata(
             "rotations": {"shape": ["A", 3, 3]},
         },
         "weights_sha256": weights_sha256(model),
-        "training": {
-            "data": [{"name": source, "licence": _licence(source)} for source in sources],
-            "licence": WEIGHTS_LICENCE,
-        },
+        "training": {"data": data, **weights_licence(data)},
     }
 
 
@@ -261,15 +257,16 @@ def trained_on(path: str | Path) -> list[str]:
     return [*names, "scenes"]
 
 
-def _licence(source: str) -> str:
-    return {**LICENCES, **ADAPTER_LICENCES}.get(source, "not stated")
+def _facts(source: str) -> dict[str, str]:
+    licence = {**LICENCES, **ADAPTER_LICENCES}.get(source, "not stated")
+    return {"name": source, "licence": licence, "terms": TERMS.get(source, RESEARCH)}
 
 
 def main(args: list[str]) -> None:
     """Export a checkpoint; `--help` lists the options."""
     parser = argparse.ArgumentParser(prog="faceperc export-detector", description=__doc__)
     parser.add_argument("checkpoint", help="Lightning checkpoint, e.g. runs/detector-nano/best.ckpt")
-    parser.add_argument("--out", default="faceperc/models/detector-nano.onnx", help="file to write")
+    parser.add_argument("--out", default="faceperc/models/detector-nano/model.onnx", help="file to write")
     parser.add_argument("--name", default="detector-nano", help="name of the model")
     parser.add_argument("--score", type=float, default=0.5, help="recommended smallest score")
     parser.add_argument("--head", type=float, default=0.3, help="the same of a head that shows no face")

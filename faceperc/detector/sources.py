@@ -44,6 +44,7 @@ from faceperc.detector.targets import (
     target_array,
 )
 from faceperc.errors import DataError
+from faceperc.licences import SYNTHETIC
 from faceperc.overlap import iou_matrix
 from faceperc.rotations import matrix_from_angles
 
@@ -65,6 +66,8 @@ LICENCES = {
     "scenes": "ImageNet sample images; research",
     RENDERED: "MIT (rendered from the ICT Face Model Light)",
 }
+#: What the owners allow (``faceperc.licences``); of all others research.
+TERMS = {RENDERED: SYNTHETIC}
 
 _COLUMNS = {"image", "width", "height", "landmarks", "det_box", "det_score", "det_nme", "boxes", "scores"}
 _COLUMNS |= {"hair_mask", "rotation", "points5", "face_box"}

@@ -36,8 +36,8 @@ class DetectorModule(pl.LightningModule):
         depths: see `FaceDetector`.
         neck: see `FaceDetector`.
         patches: see `FaceDetector`.
-        start_from: a checkpoint or a .safetensors file (`weights/`) whose weights to begin with, where names
-            and shapes agree.
+        start_from: a checkpoint or a .safetensors file (`faceperc/models/`) whose weights to begin with,
+            where names and shapes agree.
         lr: highest learning rate of AdamW.
         weight_decay: of AdamW, for weights of two and more dimensions.
         warmup: steps of linear warm-up.

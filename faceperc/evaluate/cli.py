@@ -13,7 +13,8 @@ from faceperc.detect import FaceDetector
 from faceperc.evaluate.measure import Measurement, measure
 from faceperc.evaluate.page import Section, render, worst_cases
 from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
-from faceperc.evaluate.saved import save
+from faceperc.evaluate.saved import description, save
+from faceperc.provenance import command_line
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
 
@@ -27,7 +28,7 @@ def main(args: list[str]) -> int:
     )
     parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="a name or an ONNX file")
     add_data_options(parser)
-    parser.add_argument("--groups", action="store_true", help="print the subgroups too")
+    parser.add_argument("--groups", action="store_true", help="print the groups too (--json always has them)")
     parser.add_argument(
         "--json", help="also write the figures to this file, and each face's rows to a .npz beside it"
     )
@@ -51,10 +52,11 @@ def main(args: list[str]) -> int:
     if options.markdown:
         write_file(options.markdown, markdown(rows).encode())
     document = {
-        "model": model.metadata.name,
-        "weights_sha256": model.metadata.weights_sha256,
+        **description("face", model, command_line("eval", args)),
         "boxes": options.boxes,
+        "detector": find_model(options.detector).name if options.boxes == "detector" else None,
         "split": options.split,
+        "limit": options.limit,
         "results": [asdict(result) for result in results],
         "config": model.metadata.raw["config"],
     }

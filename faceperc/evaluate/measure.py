@@ -20,6 +20,7 @@ from torch.utils.data import default_collate
 
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import CropRule, FaceCrop
+from faceperc.data.own import understood
 from faceperc.data.source import DATA_VARIABLE, Sample, Source, check_names
 from faceperc.data.view import View
 from faceperc.detect import FaceDetector
@@ -96,7 +97,7 @@ def measure(
     heads = {task: head for task, head in heads_of(config).items() if task in model.metadata.tasks}
     for source in sources:
         if split in source.splits:
-            samples = source.read(folder, split, limit)
+            samples = understood(source.read(folder, split, limit), heads)
             check_names(sources)  # some sources know their names only now
             _name(samples, folder or os.environ.get(DATA_VARIABLE))
             yield from _measure_source(model, rule, heads, source.name, samples, detector)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from faceperc._console import plain_console
+from faceperc.data.fingerprint import fingerprint
 from faceperc.data.source import Sample
 from faceperc.evaluate.bootstrap import Interval, intervals
 from faceperc.evaluate.measure import Measurement
+from faceperc.head import Head
 
 HEADINGS = ("set", "task", "faces", "main metric (95 % interval)", "others")
 
@@ -29,6 +31,8 @@ class Result:
         interval: 95 % bootstrap interval of the main metric over faces.
         intervals: the interval of every metric.
         groups: metrics of subgroups of the faces, by "name: value"; a face may be in several.
+        group_intervals: the intervals of those metrics.
+        data_sha256: ``faceperc.data.fingerprint`` of the photographs; empty where only the rows were kept.
     """
 
     source: str
@@ -38,19 +42,34 @@ class Result:
     interval: Interval
     intervals: dict[str, Interval]
     groups: dict[str, dict[str, float]] = field(default_factory=dict)
+    group_intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    data_sha256: str = ""
 
 
 def summarise(measurement: Measurement) -> Result:
     """The metrics of a measurement, their intervals, and those of the groups its faces belong to."""
     head, rows = measurement.head, measurement.rows
-    metrics = head.summarise(rows)
+    metrics, limits = _with_intervals(head, rows)
+    groups, group_limits = {}, {}
+    for name, members in _groups(measurement.samples):
+        figures, group_limits[name] = _with_intervals(head, rows[members])
+        groups[name] = {"faces": float(members.sum()), **figures}
+    return Result(
+        measurement.source,
+        measurement.task,
+        len(rows),
+        metrics,
+        limits[next(iter(metrics))],
+        limits,
+        groups,
+        group_limits,
+        fingerprint(measurement.samples) if measurement.samples else "",
+    )
+
+
+def _with_intervals(head: Head, rows: np.ndarray) -> tuple[dict[str, float], dict[str, Interval]]:
     limits = intervals(len(rows), lambda chosen: head.summarise(rows[chosen]))
-    groups = {
-        name: {"faces": float(members.sum()), **head.summarise(rows[members])}
-        for name, members in _groups(measurement.samples)
-    }
-    main = next(iter(metrics))
-    return Result(measurement.source, measurement.task, len(rows), metrics, limits[main], limits, groups)
+    return head.summarise(rows), limits
 
 
 def _groups(samples: Sequence[Sample]) -> Iterator[tuple[str, np.ndarray]]:
@@ -70,7 +89,11 @@ def table_rows(results: Sequence[Result], groups: bool) -> list[tuple[str, ...]]
             (result.source, result.task, str(result.count), figure, _listed(result.metrics, skip=main))
         )
         for name, metrics in result.groups.items() if groups else ():
-            rows.append(("", name, f"{metrics['faces']:.0f}", "", _listed(metrics, skip="faces")))
+            main = next(key for key in metrics if key != "faces")
+            low, high = result.group_intervals[name][main]
+            figure = f"{main} {metrics[main]:.2f} ({low:.2f}-{high:.2f})"
+            others = {key: value for key, value in metrics.items() if key != "faces"}
+            rows.append(("", name, f"{metrics['faces']:.0f}", figure, _listed(others, skip=main)))
     return rows
 
 

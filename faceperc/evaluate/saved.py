@@ -20,6 +20,36 @@ from faceperc._files import write_file
 from faceperc.errors import DataError
 from faceperc.evaluate.measure import Measurement, heads_of
 from faceperc.evaluate.report import json_text
+from faceperc.provenance import file_sha256, package_versions, today
+from faceperc.runtime import OnnxModel
+
+#: The packages that a measured file's answers depend on.
+_PACKAGES = ("faceperc", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "pillow")
+
+
+def description(kind: str, model: OnnxModel, command: str) -> dict[str, Any]:
+    """What was measured, by what and when: the beginning of every evaluation's document.
+
+    Args:
+        kind: ``face``, ``detector`` or ``heads``.
+        model: the measured file.
+        command: that measured it.
+    """
+    metadata = model.metadata
+    return {
+        "kind": kind,
+        "model": metadata.name,
+        "weights_sha256": metadata.weights_sha256,
+        "file": {
+            "name": model.path.name,
+            "sha256": file_sha256(model.path),
+            "precision": metadata.raw.get("precision", "fp32"),
+        },
+        "command": command,
+        "date": today(),
+        "packages": package_versions(_PACKAGES),
+        "provider": model.provider,
+    }
 
 
 def save(path: str | Path, document: dict[str, Any], measurements: Sequence[Measurement]) -> None:
@@ -41,6 +71,15 @@ def save(path: str | Path, document: dict[str, Any], measurements: Sequence[Meas
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     write_file(_rows_path(path), stream.getvalue())
     write_file(path, json_text(document).encode("ascii"))
+
+
+def together(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several evaluations of a model's files as the `evaluation.json` of its folder, which has the
+    configuration elsewhere. A document may be such a collection itself."""
+    found: list[dict[str, Any]] = []
+    for document in documents:
+        found += document.get("evaluations", [document])
+    return {"evaluations": [{key: each[key] for key in each if key != "config"} for each in found]}
 
 
 def load(path: str | Path) -> tuple[str, list[Measurement]]:

@@ -22,6 +22,7 @@ from faceperc._files import check_target, write_file
 from faceperc.data.rows import read_rows
 from faceperc.data.source import data_folder
 from faceperc.errors import DataError, UsageError
+from faceperc.licences import SYNTHETIC
 from faceperc.synthetic.model import LICENCE, load_model
 from faceperc.synthetic.render import Rendered, render
 
@@ -34,7 +35,11 @@ SCHEMA = pa.schema(
     + [("width", pa.int32()), ("height", pa.int32())]
     + [(name, pa.list_(pa.float32())) for name in _NUMBERS]
     + [("visible", pa.list_(pa.bool_()))],
-    metadata={_FACTS: json.dumps({"name": "synthetic-heads", "origin": _ORIGIN, "licence": LICENCE})},
+    metadata={
+        _FACTS: json.dumps(
+            {"name": "synthetic-heads", "origin": _ORIGIN, "licence": LICENCE, "terms": SYNTHETIC}
+        )
+    },
 )
 
 

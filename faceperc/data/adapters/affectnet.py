@@ -17,6 +17,7 @@ from faceperc.data.folder import FolderSource, Item, existing, images_in, number
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.expression import EXPRESSIONS
+from faceperc.licences import RESEARCH
 
 _IMAGES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
@@ -39,6 +40,7 @@ class AffectNet(FolderSource):
     name = "affectnet"
     origin = "AffectNet (Mollahosseini et al. 2019), manually annotated part"
     licence = "on request, under a licence agreement with the authors"
+    terms = RESEARCH
     known_splits = ("train", "val")
     layout = "Manually_Annotated_Images/, training.csv and validation.csv; or train_set/ and val_set/"
 

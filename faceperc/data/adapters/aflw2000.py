@@ -15,6 +15,7 @@ from faceperc.crop import box_from_landmarks
 from faceperc.data.adapters._mat import angles_from_pose_para, read_mat
 from faceperc.data.folder import FolderSource, Item, images_in
 from faceperc.data.source import Sample
+from faceperc.licences import RESEARCH
 
 _LARGEST = 99.0  # degrees
 
@@ -31,6 +32,7 @@ class AFLW2000(FolderSource):
     name = "aflw2000"
     origin = "AFLW2000-3D (Zhu et al. 2016; photographs from AFLW)"
     licence = "none stated by the authors; AFLW's photographs are for non-commercial research"
+    terms = RESEARCH
     layout = "image00002.jpg with image00002.mat and so on (the archive's folder AFLW2000)"
     known_splits: ClassVar[tuple[str, ...]] = ("test",)
 

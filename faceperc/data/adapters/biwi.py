@@ -15,6 +15,7 @@ from faceperc.crop import box_from_landmarks
 from faceperc.data.folder import FolderSource, Item, images_in, lines_of, numbers_of
 from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.source import Sample
+from faceperc.licences import RESEARCH
 
 #: Who is seen in the sequences 01 to 24: four people came twice.
 PERSONS = (
@@ -50,6 +51,7 @@ class BIWI(FolderSource):
     name = "biwi"
     origin = "BIWI Kinect Head Pose Database (Fanelli et al. 2013)"
     licence = "non-commercial use such as university research and education"
+    terms = RESEARCH
     layout = "01/ to 24/ with rgb.cal, frame_00003_rgb.png, frame_00003_pose.txt and so on (the folder hpdb)"
     known_splits: ClassVar[tuple[str, ...]] = ("test",)
 

@@ -17,6 +17,7 @@ from faceperc.data.folder import FolderSource, Item, lines_of, numbers_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.attributes import CELEBA_ATTRIBUTES
+from faceperc.licences import RESEARCH
 
 SPLITS = ("train", "val", "test")  # 0, 1, 2 in list_eval_partition.txt
 MALE = CELEBA_ATTRIBUTES.index("Male")
@@ -37,6 +38,7 @@ class CelebA(FolderSource):
     name = "celeba"
     origin = "CelebA (Liu et al. 2015)"
     licence = "non-commercial research only (CelebA's agreement)"
+    terms = RESEARCH
     known_splits = SPLITS
     layout = "Anno/, Eval/list_eval_partition.txt, and Img/img_align_celeba/ or Img/img_celeba/"
 

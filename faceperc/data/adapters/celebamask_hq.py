@@ -18,6 +18,7 @@ from faceperc.data.folder import FolderSource, Item, existing, lines_of
 from faceperc.data.source import Sample, decode_image
 from faceperc.errors import DataError
 from faceperc.heads.parsing import CLASSES
+from faceperc.licences import RESEARCH
 
 #: Part of a mask's file name -> our class, in the order in which the authors' g_mask.py paints them on
 #: the skin: later ones cover earlier ones. What glasses cover is unknown, but for eyes seen through them.
@@ -43,6 +44,7 @@ class CelebAMaskHQ(FolderSource):
     name = "celebamask-hq"
     origin = "CelebAMask-HQ (Lee et al. 2020; photographs from CelebA, Liu et al. 2015)"
     licence = "non-commercial research and education only (CelebAMask-HQ's terms)"
+    terms = RESEARCH
     known_splits = SPLITS
     layout = (
         "CelebA-HQ-img/, CelebAMask-HQ-mask-anno/, CelebA-HQ-to-CelebA-mapping.txt, "

@@ -19,6 +19,7 @@ from faceperc.data.folder import FolderSource, Item, existing
 from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
+from faceperc.licences import RESEARCH
 
 #: Split -> file, the variable with the photographs, the one with the points.
 FILES = {
@@ -43,6 +44,7 @@ class COFW(FolderSource):
     name = "cofw"
     origin = "COFW, colour (Burgos-Artizzu et al. 2013; part of the training faces from LFPW)"
     licence = "the terms of its record at CaltechDATA; photographs of people collected from the web"
+    terms = RESEARCH
     layout = "COFW_train_color.mat and COFW_test_color.mat"
 
     def items(self, root: Path, split: str) -> list[Item]:

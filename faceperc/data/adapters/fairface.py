@@ -18,6 +18,7 @@ from faceperc.data.folder import FolderSource, Item
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.gender import GENDERS
+from faceperc.licences import permissive
 
 #: Age band -> its middle in years.
 AGES = {
@@ -44,6 +45,7 @@ class FairFace(FolderSource):
     name = "fairface"
     origin = "FairFace (Kärkkäinen and Joo 2021; photographs from YFCC-100M)"
     licence = "CC BY 4.0"
+    terms = permissive("CC-BY-4.0")
     known_splits = ("train", "val")
     layout = (
         "fairface_label_train.csv, fairface_label_val.csv, and fairface-img-margin125-trainval/ or "

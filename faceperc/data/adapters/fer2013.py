@@ -20,6 +20,7 @@ from faceperc.data.folder import FolderSource, Item, existing, images_in
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.expression import EXPRESSIONS
+from faceperc.licences import RESEARCH
 
 #: Expressions in the order of the file's numbers 0 to 6.
 ORDER = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -37,6 +38,7 @@ class Fer2013(FolderSource):
     name = "fer2013"
     origin = "FER-2013 (Goodfellow et al. 2013)"
     licence = "not stated; photographs of people collected from the web: research use only"
+    terms = RESEARCH
     known_splits: ClassVar[tuple[str, ...]] = tuple(USAGE)
     layout = "fer2013.csv (the folders train/ and test/: as fer2013-folders)"
 
@@ -71,6 +73,7 @@ class Fer2013Folders(FolderSource):
     name = "fer2013-folders"
     origin = Fer2013.origin
     licence = Fer2013.licence
+    terms = RESEARCH
     layout = "train/ and test/, each with a folder per class: angry/, disgust/, ... (fer2013.csv: as fer2013)"
 
     def items(self, root: Path, split: str) -> list[Item]:

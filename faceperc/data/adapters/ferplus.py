@@ -17,6 +17,7 @@ from faceperc.data.adapters.fer2013 import USAGE, Fer2013, fer_rows
 from faceperc.data.folder import Item, numbers_of
 from faceperc.errors import DataError
 from faceperc.heads.expression import EXPRESSIONS
+from faceperc.licences import RESEARCH
 
 _VOTES = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
@@ -35,6 +36,7 @@ class FerPlus(Fer2013):
     name = "ferplus"
     origin = "FER+ (Barsoum et al. 2016), photographs of FER-2013 (Goodfellow et al. 2013)"
     licence = "MIT for the votes; FER-2013's photographs: " + Fer2013.licence
+    terms = RESEARCH
     layout = "fer2013.csv and fer2013new.csv"
 
     def items(self, root: Path, split: str) -> list[Item]:

@@ -16,6 +16,7 @@ from faceperc.data.folder import FolderSource, Item, existing, lines_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.parsing import CLASSES
+from faceperc.licences import RESEARCH
 
 _LISTS = {"train": "exemplars.txt", "val": "tuning.txt", "test": "testing.txt"}
 _FACE = (CLASSES.index("skin"), CLASSES.index("lower_lip"))  # first and last class that is part of the face
@@ -30,6 +31,7 @@ class Helen(FolderSource):
     name = "helen"
     origin = "Helen (Le et al. 2012; photographs from Flickr) with masks by Smith et al. 2013"
     licence = "not stated; photographs of people collected from the web: research use only"
+    terms = RESEARCH
     known_splits = ("train", "val", "test")
     layout = "images/, labels/, exemplars.txt, tuning.txt, testing.txt"
 

@@ -16,6 +16,7 @@ from faceperc.data.folder import FolderSource, Item, images_in, lines_of, number
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.parsing import CLASSES
+from faceperc.licences import RESEARCH
 
 _POINTS = 106
 _CONTOUR_AND_BROWS = slice(0, 51)  # what spans the face like the 68 points' own contour and brows
@@ -27,6 +28,7 @@ class LaPa(FolderSource):
     name = "lapa"
     origin = "LaPa (Liu et al. 2020)"
     licence = "non-commercial purposes only (LaPa's licence terms)"
+    terms = RESEARCH
     known_splits = ("train", "val", "test")
     layout = "train/, val/, test/, each with images/, labels/ and landmarks/"
 

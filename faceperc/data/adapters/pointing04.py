@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from faceperc.data.folder import FolderSource, Item, images_in, lines_of, numbers_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
+from faceperc.licences import RESEARCH
 from faceperc.rotations import matrix_from_angles
 
 _PERSONS = 15
@@ -35,6 +36,7 @@ class Pointing04(FolderSource):
     name = "pointing04"
     origin = "Pointing'04 Head Pose Image Database (Gourier et al. 2004)"
     licence = "none stated by the authors; research use only"
+    terms = RESEARCH
     layout = "Person01/ to Person15/ with person01146+0+0.jpg, person01146+0+0.txt and so on"
     known_splits: ClassVar[tuple[str, ...]] = ("train",)
 

@@ -17,6 +17,7 @@ from faceperc.data.folder import FolderSource, Item, lines_of, numbers_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
 from faceperc.heads.expression import EXPRESSIONS
+from faceperc.licences import RESEARCH
 
 #: Expressions in the order of the label file's numbers 1 to 7.
 ORDER = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -32,6 +33,7 @@ class RAFDB(FolderSource):
     name = "raf-db"
     origin = "RAF-DB, basic expressions (Li et al. 2017)"
     licence = "non-commercial research only (RAF-DB's terms)"
+    terms = RESEARCH
     layout = "basic/ with EmoLabel/, Image/aligned/ or Image/original/ and Annotation/boundingbox/"
 
     def items(self, root: Path, split: str) -> list[Item]:

@@ -17,6 +17,7 @@ from faceperc.data.folder import FolderSource, Item
 from faceperc.data.pack import UTKFACE_BOX, utkface_groups
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
+from faceperc.licences import RESEARCH
 
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+\.jpg(\.chip\.jpg)?")  # age, gender, race, date
 
@@ -30,6 +31,7 @@ class UTKFace(FolderSource):
     name = "utkface"
     origin = "UTKFace (Zhang et al. 2017)"
     licence = "non-commercial research only (UTKFace's terms)"
+    terms = RESEARCH
     known_splits = ("train",)
     layout = "UTKFace/ (or the folder itself) with [age]_[gender]_[race]_[date].jpg.chip.jpg"
 

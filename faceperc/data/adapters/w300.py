@@ -16,6 +16,7 @@ from faceperc.data.derive import landmark_sample
 from faceperc.data.folder import FolderSource, Item, images_in, lines_of, numbers_of
 from faceperc.data.source import Sample
 from faceperc.errors import DataError
+from faceperc.licences import RESEARCH
 
 #: Split -> folder -> the test subset that it is, if any.
 FOLDERS: dict[str, dict[str, str]] = {
@@ -39,6 +40,7 @@ class W300(FolderSource):
     name = "300w"
     origin = "300-W (Sagonas et al. 2016): AFW, Helen, LFPW and iBUG with 68 points"
     licence = "annotations for research, no commercial use; photographs under the terms of their data sets"
+    terms = RESEARCH
     layout = "afw/, helen/, lfpw/ and ibug/, the second and third with trainset/ and testset/"
     extra_splits: ClassVar[tuple[str, ...]] = ("private",)
 

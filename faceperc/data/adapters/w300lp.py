@@ -17,6 +17,7 @@ from faceperc.data.adapters._mat import angles_from_pose_para, read_mat
 from faceperc.data.folder import FolderSource, Item, images_in
 from faceperc.data.source import Sample
 from faceperc.heads.landmarks import MIRROR
+from faceperc.licences import RESEARCH
 
 # AFW and Helen number the faces of a photograph; all four number its turned copies
 _FACE_OF = re.compile(r"((?:AFW|HELEN)_\d+)_\d+")
@@ -40,6 +41,7 @@ class W300LP(FolderSource):
     name = "300w-lp"
     origin = "300W-LP (Zhu et al. 2016): 300-W's photographs turned with a 3D face model"
     licence = "none stated by the authors; research use only, like 300-W, whose photographs it holds"
+    terms = RESEARCH
     layout = "AFW/, HELEN/, IBUG/ and LFPW/, the same with _Flip, and landmarks/ with the first four"
     known_splits: ClassVar[tuple[str, ...]] = ("train",)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from faceperc.crop import box_from_landmarks
 from faceperc.data.folder import FolderSource, Item, existing, lines_of, numbers_of
 from faceperc.data.source import Sample
+from faceperc.licences import RESEARCH
 
 #: The attributes in the order of the label files; each is a subset of the test set.
 SUBSETS = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
@@ -41,6 +42,7 @@ class WFLW(FolderSource):
     name = "wflw"
     origin = "WFLW (Wu et al. 2018; photographs from WIDER FACE)"
     licence = "none stated by the authors; photographs of people collected from the web: research use only"
+    terms = RESEARCH
     layout = "WFLW_images/ and WFLW_annotations/list_98pt_rect_attr_train_test/"
 
     def items(self, root: Path, split: str) -> list[Item]:

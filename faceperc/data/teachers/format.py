@@ -38,12 +38,14 @@ class Teacher:
         version: of the package or of the weights.
         origin: one line for the model card.
         licence: under which its answers may be used.
+        terms: what that allows, as in ``faceperc.licences``; by the text of ``licence`` where empty.
     """
 
     name: str
     version: str
     origin: str
     licence: str
+    terms: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def read_labels(path: Path) -> tuple[Teacher, list[PseudoLabel]]:
     rows = list(read_rows(path, names))
     try:
         facts = json.loads((pq.read_schema(path).metadata or {})[_FACTS.encode()])
-        teacher = Teacher(**{field.name: facts[field.name] for field in dataclasses.fields(Teacher)})
+        known = {field.name for field in dataclasses.fields(Teacher)} & facts.keys()  # older files: no terms
+        teacher = Teacher(**{name: facts[name] for name in known})
         return teacher, [PseudoLabel(**row) for row in rows]
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: holds no teacher's labels ({error}); see docs/teachers.md") from error

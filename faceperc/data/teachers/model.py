@@ -17,6 +17,7 @@ from faceperc.errors import DataError, UsageError
 from faceperc.heads.parsing import CLASSES, SetMask, class_set
 from faceperc.kind import Kind
 from faceperc.kinds import Classes, Points, Probabilities, Rotation, Scalar
+from faceperc.licences import RESEARCH, SYNTHETIC, permissive, spdx_of, use_of_weights
 from faceperc.mask import Mask
 from faceperc.predict import Predictor
 
@@ -28,7 +29,11 @@ def teacher_of(predictor: Predictor) -> Teacher:
     metadata = predictor.metadata
     version = f"{metadata.version}-{metadata.weights_sha256[:12]}"
     licence = str(metadata.training.get("licence") or "not stated")
-    return Teacher(metadata.name, version, "a faceperc model", licence)
+    if use_of_weights(metadata.training) == "research":
+        terms = RESEARCH  # its answers carry what its own sources forbid
+    else:
+        terms = permissive(licence) if spdx_of(licence) else SYNTHETIC
+    return Teacher(metadata.name, version, "a faceperc model", licence, terms)
 
 
 def label_source(
