@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ from faceperc.kind import Kind, numbers
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
+    from matplotlib.axes import Axes
+
+    from faceperc.draw import DrawOptions
+    from faceperc.for_supervision import ForSupervision
 
 
 class UnknownTaskError(UsageError, AttributeError):
@@ -159,24 +163,36 @@ class Faces:
         frame = "" if self.time is None else f", frame {self.index} at {self.time:.2f} s"
         return f"<Faces: {count} in {source} ({width} x {height}){frame}, model {self.model or 'unknown'}>"
 
-    def draw(self) -> Image.Image:
-        """A copy of the image with everything that was found drawn on it."""
-        from faceperc.draw import draw_faces
+    def draw(self, **options: Unpack[DrawOptions]) -> Image.Image:
+        """A copy of the image with what was found drawn on it.
 
-        return draw_faces(self)
-
-    def save(self, path: str | Path) -> Path:
-        """Draw and save; the format follows the suffix. The file appears complete or not at all.
+        Args:
+            **options: ``tasks``, ``captions``, ``boxes``, ``pose``, ``size`` and ``font``, as
+                ``faceperc.draw.draw_faces`` explains them.
 
         Raises:
-            UsageError: if the suffix is unknown, the format cannot hold the picture, or the file cannot be
-                written.
+            UsageError: if an option cannot be served.
+        """
+        from faceperc.draw import draw_faces
+
+        return draw_faces(self, **options)
+
+    def save(self, path: str | Path, **options: Unpack[DrawOptions]) -> Path:
+        """Draw and save; the format follows the suffix. The file appears complete or not at all.
+
+        Args:
+            path: the file to write.
+            **options: those of ``draw``.
+
+        Raises:
+            UsageError: if the suffix is unknown, the format cannot hold the picture, the file cannot be
+                written, or an option cannot be served.
         """
         path = Path(path)
         image_format = Image.registered_extensions().get(path.suffix.lower())
         if image_format not in Image.SAVE:
             raise UsageError(f"{path}: cannot save as {path.suffix!r}; use .jpg, .png or .webp")
-        picture = self.draw()
+        picture = self.draw(**options)
         try:
             data = _encode(picture, image_format, quality=92)
         except Exception as error:  # too large, or of another mode: each of Pillow's plugins raises its own
@@ -229,11 +245,44 @@ class Faces:
             row.update({f"{task}.{name}": value for name, value in result.columns().items()})
         return row
 
+    def to_supervision(self) -> ForSupervision:
+        """The faces as `supervision <https://supervision.roboflow.com>`_ knows detections and key points.
+
+        Raises:
+            UsageError: if supervision is not installed.
+        """
+        from faceperc.for_supervision import ForSupervision
+
+        return ForSupervision(self)
+
+    def plot(self, ax: Axes | None = None, **options: Unpack[DrawOptions]) -> Axes:
+        """Show the drawing with matplotlib.
+
+        Args:
+            ax: where to; None for a new figure.
+            **options: those of ``draw``.
+
+        Returns:
+            The axes; their coordinates are pixels of the image, as those of all results.
+
+        Raises:
+            UsageError: if matplotlib is not installed, or an option cannot be served.
+        """
+        from faceperc.notebook import plot
+
+        return plot(self, ax, options)
+
     def _repr_png_(self) -> bytes:
-        """The drawing, for notebooks; at most 1024 pixels wide or high."""
-        picture = self.draw()
-        picture.thumbnail((1024, 1024))
-        return _encode(picture, "PNG")
+        """The drawing, for notebooks; small images are enlarged, large ones shrunk."""
+        from faceperc.notebook import picture
+
+        return _encode(picture(self), "PNG")
+
+    def _repr_html_(self) -> str:
+        """The drawing and a table of the faces, for notebooks."""
+        from faceperc.notebook import page
+
+        return page(self)
 
 
 def _encode(picture: Image.Image, image_format: str, **options: Any) -> bytes:

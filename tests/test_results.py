@@ -300,7 +300,3 @@ def test_faces__save_names_the_format_that_is_too_small(tmp_path: Path, name: st
         faces.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
     assert faces.save(tmp_path / "out.png").is_file()
-
-
-def test_faces__png_for_notebooks() -> None:
-    assert Image.open(io.BytesIO(make_faces()._repr_png_())).size == (160, 200)

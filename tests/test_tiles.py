@@ -84,7 +84,7 @@ def test_a_square_is_found_once_where_it_is(x: float, y: float, side: int, size:
     boxes, _ = FaceDetector(WhiteSquare(), tiles=True).detect(image)
     assert len(boxes) == 1
     shrink = max(size) / INFO.max_side
-    # shrunk, a square may look larger by a pixel of the shrunk picture, and so large enough for that picture's answer
+    # shrunk, a square may look larger by a pixel, and so large enough for the whole picture's answer
     error = shrink if side + shrink >= WHOLE_FROM * INFO.min_face * shrink else 0
     np.testing.assert_allclose(boxes[0], np.array([x0, y0, x0 + side, y0 + side]) - 0.5, atol=error)
 
