@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from faceperc import __version__
 from faceperc._files import check_target, write_file
 from faceperc.errors import ConfigError, FacepercError, ModelError, UsageError
+from faceperc.serve.cli import serve
 from faceperc.zoo import DEFAULT_MODEL, find_model, names, sample_image, whereabouts
 
 T = TypeVar("T")
@@ -200,6 +201,9 @@ def video(
     code = run(source, outputs, FaceStream(predictor, not no_track, not no_smooth, redetect), fps)
     if code:
         raise typer.Exit(code)
+
+
+app.command(epilog="Example: faceperc serve --port 8000")(serve)
 
 
 class _Pictures:

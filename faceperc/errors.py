@@ -11,6 +11,14 @@ class ImageError(FacepercError):
     """An image or video that cannot be read or is outside the limits. The message names it and the reason."""
 
 
+class ImageTooLargeError(ImageError):
+    """An image with more bytes or pixels than the limit."""
+
+
+class ImageFormatError(ImageError):
+    """What is no image, or one of a format that is not read."""
+
+
 class ModelError(FacepercError):
     """A model file that is missing, damaged or not ours, or a runtime that cannot run it."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from faceperc.errors import ImageError
+from faceperc.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]"
 
@@ -86,23 +86,45 @@ def _read_file(source: str | os.PathLike[str], max_bytes: int) -> bytes:
         raise ImageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
+def image_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height of an image file, from its header alone: as they are stored, not turned upright.
+
+    Raises:
+        ImageTooLargeError: if it has more pixels than ``max_pixels``.
+        ImageFormatError: if it is of no format that is read.
+        ImageError: if the header is damaged, or a side is too short.
+    """
+    name = f"{len(data)} bytes"
+    with _open(data, name) as picture:
+        _check_size(picture.width, picture.height, name, max_pixels)
+        return picture.width, picture.height
+
+
 def _from_bytes(data: bytes, name: str, max_pixels: int, max_bytes: int) -> NDArray[np.uint8]:
     _check_bytes(len(data), name, max_bytes)
+    with _open(data, name) as picture:
+        return _decode(picture, name, max_pixels)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """The image of a file, of which only the header is read."""
     try:
         # the limit here replaces Pillow's warning about large images
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
     except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name}: is not an image of a known format; use JPEG, PNG or WebP") from error
+        raise ImageFormatError(f"{name}: is not an image of a known format; use JPEG, PNG or WebP") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: is too large, even for Pillow: {error}; shrink it first") from error
+        raise ImageTooLargeError(
+            f"{name}: is too large, even for Pillow: {error}; shrink it first"
+        ) from error
     except Exception as error:  # a damaged header: each of Pillow's plugins raises its own kind
         raise _damaged(name, error) from error
-    with picture:
-        if picture.format not in FORMATS:
-            raise ImageError(f"{name}: the format {picture.format} is not supported; use JPEG, PNG or WebP")
-        return _decode(picture, name, max_pixels)
+    if picture.format not in FORMATS:
+        picture.close()
+        raise ImageFormatError(f"{name}: the format {picture.format} is not supported; use JPEG, PNG or WebP")
+    return picture
 
 
 def _decode(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
@@ -166,14 +188,14 @@ def _check_bytes(size: int, name: str, max_bytes: int) -> None:
     if size == 0:
         raise ImageError(f"{name}: is empty (0 bytes); pass a complete image file")
     if size > max_bytes:
-        raise ImageError(f"{name}: is too large: {size} bytes, more than {max_bytes}; shrink it")
+        raise ImageTooLargeError(f"{name}: is too large: {size} bytes, more than {max_bytes}; shrink it")
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{name}: is too small: {width} x {height} pixels, each side needs {MIN_SIDE}")
     if width * height > max_pixels:
-        raise ImageError(
+        raise ImageTooLargeError(
             f"{name}: is too large: {width} x {height} pixels, more than {max_pixels}; shrink it, or give "
             "Predictor a larger max_pixels"
         )

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceperc.errors import ImageError
-from faceperc.image import read_image
+from faceperc.errors import ImageError, ImageFormatError, ImageTooLargeError
+from faceperc.image import image_size, read_image
 
 RED_GREEN = np.zeros((12, 20, 3), dtype=np.uint8)
 RED_GREEN[:, :10, 0] = 200
@@ -254,3 +254,16 @@ def test_limits__beyond_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_array__says_what_is_expected(array: Any, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_image(array)
+
+
+def test_size_comes_from_the_header_alone() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (120, 90)).save(stream, "PNG")
+    data = stream.getvalue()
+    assert image_size(data[:60]) == (120, 90)  # the pixels are missing
+    with pytest.raises(ImageTooLargeError, match="120 x 90 pixels, more than 100"):
+        image_size(data, max_pixels=100)
+    with pytest.raises(ImageTooLargeError):
+        read_image(data, max_bytes=50)
+    with pytest.raises(ImageFormatError, match="not an image of a known format"):
+        image_size(b"hello")

@@ -77,6 +77,75 @@ def test_boxes__skip_the_detector(face_model: Path, detector: FakeDetector, phot
     np.testing.assert_array_equal(faces[0].box, [50, 20, 80, 60])
 
 
+def test_batch__answers_as_one_by_one_in_order(tmp_path: Path) -> None:
+    predictor = Predictor(threads=1)
+    sample = Image.open(faceperc.sample_image())
+    pair = Image.new("RGB", (2 * sample.width, sample.height))
+    pair.paste(sample)
+    pair.paste(sample.rotate(15), (sample.width, 0))
+    path = tmp_path / "pair.png"
+    pair.save(path)
+    images = [np.zeros((64, 64, 3), np.uint8), path, np.asarray(sample), sample.resize((300, 300))]
+    alone = [predictor(image) for image in images]
+    together = predictor.batch(images)
+    assert [len(faces) for faces in together] == [0, 2, 1, 1] and together[1].source == str(path)
+    for wanted, given in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(given.image, wanted.image)
+        assert len(given) == len(wanted)
+        for face, reference in zip(given, wanted, strict=True):
+            np.testing.assert_array_equal(face.box, reference.box)
+            for name in reference.tasks:
+                assert face[name].columns() == pytest.approx(reference[name].columns(), abs=1e-4)
+
+
+def test_batch__runs_the_model_once_for_many_images(
+    face_model: Path, detector: FakeDetector, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(face_model, detector=detector)
+    sizes: list[int] = []
+    run = predictor.model.run
+
+    def counted(inputs: dict[str, NDArray[Any]], outputs: Any = None) -> dict[str, NDArray[np.float32]]:
+        sizes.append(len(inputs["crops"]))
+        return run(inputs, outputs)
+
+    monkeypatch.setattr(predictor.model, "run", counted)
+    black = np.zeros_like(pixels)
+    images = [black if index % 2 else pixels for index in range(20)]
+    alone = [[float(face.redness) for face in predictor(image)] for image in images[:2]]
+    assert alone[0][1] > 50 and alone[1] == [0, 0]
+    sizes.clear()
+    reds = [[float(face.redness) for face in faces] for faces in predictor.batch(images)]
+    assert reds == [pytest.approx(alone[index % 2]) for index in range(20)]
+    assert sizes == [32, 8]
+    assert predictor.batch([]) == []
+
+
+def test_batch__most_certain_faces_and_heads(
+    face_model: Path, heads_model: Path, detector: FakeDetector, pixels: NDArray[np.uint8]
+) -> None:
+    [faces] = Predictor(face_model, detector=detector).batch([pixels], max_faces=1)
+    assert [face.score for face in faces] == [0.9]
+    wide = np.zeros((80, 140, 3), np.uint8)
+    predictor = Predictor(face_model, detector=heads_model, heads=True)
+    for count, hidden in ((None, [False, False, True]), (3, [False, False, True]), (2, [False, False])):
+        [faces] = predictor.batch([wide], max_faces=count)
+        assert [face.is_hidden for face in faces] == hidden
+        assert faces.to_dict()["faces"] == predictor(wide).to_dict()["faces"][: len(hidden)]
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(UsageError, match="max_faces is a positive integer"):
+            predictor.batch([wide], max_faces=wrong)  # type: ignore[arg-type]
+
+
+def test_batch__says_which_image(face_model: Path, detector: FakeDetector, pixels: NDArray[np.uint8]) -> None:
+    predictor = Predictor(face_model, detector=detector)
+    with pytest.raises(ImageError, match=r"^image 1: nowhere\.jpg: no such file"):
+        predictor.batch([pixels, "nowhere.jpg", pixels])
+    with pytest.raises(ModelError, match="image 0: the detector gave"):
+        detector.scores = np.array([np.nan, 1])  # type: ignore[misc]
+        predictor.batch([pixels])
+
+
 @pytest.mark.parametrize("boxes", [[], np.zeros((0, 4)), ()])
 def test_boxes__none(face_model: Path, photo: Path, boxes: Any) -> None:
     assert len(Predictor(face_model)(photo, boxes=boxes)) == 0

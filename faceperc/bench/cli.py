@@ -8,14 +8,15 @@ import shlex
 from pathlib import Path
 
 from faceperc._files import write_file
-from faceperc.bench.predict import bench, cores
+from faceperc._machine import cores
+from faceperc.bench.predict import bench
 from faceperc.bench.report import document, markdown, show, update_page
 from faceperc.zoo import DEFAULT_MODEL
 
 
 def main(args: list[str]) -> int:
-    """Time prediction, or with the first argument `train` a training or `video` a video; `--help` lists the
-    options."""
+    """Time prediction, or with the first argument `train` a training, `video` a video or `serve` a service;
+    `--help` lists the options."""
     if args[:1] == ["train"]:
         from faceperc.bench.train import main as train
 
@@ -24,6 +25,10 @@ def main(args: list[str]) -> int:
         from faceperc.bench.video import main as video
 
         return video(args[1:])
+    if args[:1] == ["serve"]:
+        from faceperc.bench.serve import main as serve
+
+        return serve(args[1:])
     args = args[1:] if args[:1] == ["predict"] else args
     parser = argparse.ArgumentParser(
         prog="faceperc bench [predict]",
@@ -31,7 +36,7 @@ def main(args: list[str]) -> int:
         "by threads, the detector, the parts of a prediction, a new process and its memory. Ratios compare "
         "runs of the same round, by processor time with one thread and by time on the wall with more. U is "
         "the cost of timm's vit_tiny_patch16_224. 'faceperc bench train --help' times a training instead, "
-        "'faceperc bench video --help' faces through a video.",
+        "'faceperc bench video --help' faces through a video, 'faceperc bench serve --help' the service.",
         epilog="Example: faceperc bench mine.onnx mine-int8.onnx --json bench.json",
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="a name from 'faceperc models', or a file")

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc import __version__
+from faceperc._machine import cores
 from faceperc.bench.clock import Spread, Times, milliseconds, ratio, time_in_turn
 from faceperc.crop import FaceCrop
 from faceperc.detect import FaceDetector, fit
@@ -365,11 +366,6 @@ def machine() -> dict[str, Any]:
         "onnxruntime": onnxruntime.__version__,
         "faceperc": __version__,
     }
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

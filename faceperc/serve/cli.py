@@ -1,0 +1,158 @@
+"""`faceperc serve`: its options, and running the application until it is stopped."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import logging
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceperc._machine import cores
+from faceperc.errors import UsageError
+from faceperc.zoo import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from faceperc.predict import Predictor
+    from faceperc.serve.options import Options
+
+_PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+_GRACE = 5  # seconds more than the deadline that requests in progress have when the service is stopped
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    model: Annotated[str, typer.Option(help="As for 'faceperc predict'.")] = DEFAULT_MODEL,
+    detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="What runs it: cpu, cuda, tensorrt or openvino.")
+    ] = None,
+    heads: Annotated[bool, typer.Option("--heads", help="Also find heads that show no face.")] = False,
+    tiles: Annotated[bool, typer.Option("--tiles", help="Look at large images tile by tile too.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Batches that are worked on at once; by default one per core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads within an operator, for each worker.")] = 1,
+    max_batch: Annotated[
+        int | None, typer.Option(help="Most images in a batch; by default 8, or 1 for a model in int8.")
+    ] = None,
+    max_wait_ms: Annotated[
+        float, typer.Option(help="Wait so long for a batch to fill; 0 takes what is there.")
+    ] = 0.0,
+    queue: Annotated[int, typer.Option(help="Requests in progress; more are refused with 503.")] = 64,
+    deadline: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 10.0,
+    max_mb: Annotated[float, typer.Option(help="Largest image file, 10^6 bytes.")] = 20.0,
+    max_megapixels: Annotated[float, typer.Option(help="Largest image, 10^6 pixels.")] = 25.0,
+    max_faces: Annotated[int, typer.Option(help="Faces looked at in an image, the surest ones.")] = 100,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Want this key; else that in FACEPERC_API_KEY, if it is set."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Let pages of this origin use it; may be repeated."),
+    ] = None,
+) -> None:
+    """Answer images that are sent over HTTP, and show a page to try it."""
+    check_installed()
+    from faceperc.predict import Predictor
+    from faceperc.serve.options import MAX_BATCH, Options, read_key
+
+    options = Options(
+        workers=cores() if workers is None else workers,
+        max_batch=MAX_BATCH if max_batch is None else max_batch,
+        max_wait=max_wait_ms / 1e3,
+        queue=queue,
+        deadline=deadline,
+        max_bytes=round(1e6 * max_mb),
+        max_pixels=round(1e6 * max_megapixels),
+        max_faces=max_faces,
+        key=read_key(api_key_file),
+        origins=tuple(allow_origin or ()),
+    )
+    predictor = Predictor(
+        model,
+        detector=detector,
+        min_score=min_score,
+        threads=threads,
+        provider=provider,
+        max_pixels=options.max_pixels,
+        heads=heads,
+        tiles=tiles,
+    )
+    if max_batch is None and predictor.metadata.raw.get("precision") == "int8":
+        # such a model measures its scales over a whole batch: answers would depend on what others sent
+        options = replace(options, max_batch=1)
+    run(predictor, options, host, port)
+
+
+def check_installed() -> None:
+    """Check that the packages of the extra are here.
+
+    Raises:
+        UsageError: if not.
+    """
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"'serve' needs the package {missing[0]}; install the extra: pip install \"faceperc[cpu,serve]\""
+        )
+
+
+def run(predictor: Predictor, options: Options, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM; requests in progress are finished then.
+
+    Raises:
+        ModelError: if the detector cannot be opened.
+        UsageError: if the address cannot be listened on.
+    """
+    import uvicorn
+
+    from faceperc.serve.app import create_app
+
+    app = create_app(predictor, options)
+    listener = _listen(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    if options.key is None and not _is_local(host):
+        print(
+            f"faceperc: warning: {address} answers everybody who can reach it, without a key and without "
+            "encryption; set FACEPERC_API_KEY or --api-key-file, and see docs/serve.md",
+            file=sys.stderr,
+        )
+    # what is wrong with a request is told to who sent it; the log is for what is wrong here
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(options.deadline + _GRACE),
+    )
+    # from here on connections wait until the application takes them
+    print(f"{predictor.metadata.name} on {predictor.provider}: {address} (Ctrl-C ends it)", flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; "
+            "choose another --port (0 takes a free one) or --host"
+        ) from error
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
