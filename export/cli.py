@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
 from pathlib import Path
 
+from faceperc._parser import CommandParser
 from faceperc.export.convert import add_precision_options, check_options, convert
 from faceperc.export.forms import FORMS
 from faceperc.export.onnx import OPSET, OPSETS, export_onnx
@@ -23,7 +23,7 @@ def main(args: list[str]) -> int:
     Args:
         args: command line arguments.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc export",
         description="Write a saved model as one ONNX file and check that it answers as the model does.",
         epilog="Example: faceperc export runs/nano/model -o faceperc-nano.onnx --tasks landmarks,pose",

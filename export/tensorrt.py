@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from faceperc._files import check_target, write_file
+from faceperc._parser import CommandParser
 from faceperc.errors import ModelError, UsageError
 from faceperc.providers import BATCHES, Ranges, input_ranges, shape_texts
 from faceperc.runtime import OnnxModel
@@ -140,7 +141,7 @@ def _batches(text: str) -> tuple[int, int, int]:
 
 def main(args: list[str]) -> int:
     """Build an engine; `--help` lists the options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc export-engine",
         description="Build a TensorRT engine from an ONNX file, in the file's own precision.",
         epilog="Example: faceperc export-engine faceperc-nano.onnx -o faceperc-nano.engine --batch 1,8,64",

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from faceperc.errors import UsageError
+
+#: What to do about an error of the system.
+_ADVICE = {
+    errno.ENOSPC: "; make room, or write to another disk",
+    errno.EDQUOT: "; make room, or write to another disk",
+    errno.EACCES: "; name a place where you may write",
+    errno.EROFS: "; name a place where you may write",
+    errno.ENOENT: "; make the folder first",
+    errno.ENOTDIR: "; name a file in a folder",
+    errno.ENAMETOOLONG: "; choose a shorter name",
+}
 
 
 def write_file(path: str | Path, data: bytes) -> Path:
@@ -97,4 +109,5 @@ def check_target(path: str | Path) -> None:
 
 
 def _refusal(path: str | Path, error: OSError | ValueError) -> UsageError:
-    return UsageError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}")
+    advice = _ADVICE.get(getattr(error, "errno", None) or 0, "")
+    return UsageError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}{advice}")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+MAX_ENTRIES = 2000  # of a folder, that are compared with a name: more would take long
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
@@ -18,7 +22,39 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
         A message such as ``unknown task 'pos': did you mean 'pose'? Known: landmarks, pose``.
     """
     names = list(known)
-    lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
-    hint = f": did you mean {lower[near[0]]!r}?" if near else "."
+    near = nearest(str(name), names)
+    hint = f": did you mean {near!r}?" if near else "."
     return f"unknown {what} {name!r}{hint} Known: {', '.join(names) or 'none'}"
+
+
+def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str | None:
+    """The known name that is most like a name, or None if none has this likeness, in [0, 1]."""
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=likeness)
+    return lower[near[0]] if near else None
+
+
+def no_such_file(path: str | Path, what: str = "file") -> str:
+    """What to say of a file that is not there.
+
+    Args:
+        path: where it was looked for.
+        what: the kind of file.
+
+    Returns:
+        E.g. ``no such file; did you mean photos/anna.jpg?``, or that the folder is missing.
+    """
+    path = Path(path)
+    hint = "check the path"
+    try:
+        if not path.parent.is_dir():
+            hint = f"there is no folder {path.parent}"
+        elif "\\" in path.name:
+            hint = "here the parts of a path are separated by /"
+        else:
+            entries = islice(path.parent.iterdir(), MAX_ENTRIES)
+            near = nearest(path.name, (each.name for each in entries), likeness=0.7)
+            hint = f"did you mean {path.parent / near}?" if near else hint
+    except (OSError, ValueError):  # a folder that cannot be read, a NUL in the name
+        pass
+    return f"no such {what}; {hint}"

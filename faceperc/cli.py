@@ -26,31 +26,77 @@ from faceperc.zoo import DEFAULT_MODEL, find_model, names, sample_image, whereab
 
 T = TypeVar("T")
 
+# The commands by purpose, as `faceperc --help` shows them.
+PURPOSES = ("Use", "Models", "Train", "Measure", "Export and publish")
+USE, MODELS, TRAIN, MEASURE, EXPORT = PURPOSES
+
 # Commands of the training half, and bench. They are imported when called, and read their own arguments.
 TRAINING = {
-    "train": ("faceperc.train", "Train a model."),
-    "pretrain": ("faceperc.pretrain", "Pretrain a model's backbone without labels."),
-    "train-detector": ("faceperc.detector.train", "Train a detector."),
-    "eval": ("faceperc.evaluate.cli", "Measure a model on labelled data."),
-    "compare": ("faceperc.evaluate.compare", "Show by how much two models differ on the same faces."),
-    "eval-detector": ("faceperc.detector.evaluate", "Measure a detector on labelled data."),
-    "eval-wider": ("faceperc.detector.evaluate_wider", "Measure a detector on WIDER FACE, the official way."),
-    "eval-heads": ("faceperc.detector.evaluate_heads", "Measure a detector on heads from every side."),
-    "bench": ("faceperc.bench.cli", "Time prediction, or the stages of a training."),
-    "export": ("faceperc.export.cli", "Write a trained model as an ONNX file."),
-    "export-engine": ("faceperc.export.tensorrt", "Build a TensorRT engine from an ONNX file."),
-    "card": ("faceperc.card.cli", "Write the model card of a model folder."),
-    "release": ("faceperc.release", "Compose the complete folder of a trained model."),
-    "data": ("faceperc.data.cli", "Check, look at and prepare a data set."),
-    "export-detector": ("faceperc.detector.export", "Write a detector's checkpoint as an ONNX file."),
+    "train": (TRAIN, "faceperc.train", "Train a model."),
+    "pretrain": (TRAIN, "faceperc.pretrain", "Pretrain a model's backbone without labels."),
+    "train-detector": (TRAIN, "faceperc.detector.train", "Train a detector."),
+    "data": (TRAIN, "faceperc.data.cli", "Check, look at and prepare a data set."),
+    "eval": (MEASURE, "faceperc.evaluate.cli", "Measure a model on labelled data."),
+    "compare": (MEASURE, "faceperc.evaluate.compare", "By how much two models differ on the same faces."),
+    "eval-detector": (MEASURE, "faceperc.detector.evaluate", "Measure a detector on labelled data."),
+    "eval-wider": (MEASURE, "faceperc.detector.evaluate_wider", "The official measure on WIDER FACE."),
+    "eval-heads": (MEASURE, "faceperc.detector.evaluate_heads", "A detector on heads from every side."),
+    "bench": (MEASURE, "faceperc.bench.cli", "Time prediction, or the stages of a training."),
+    "export": (EXPORT, "faceperc.export.cli", "Write a trained model as an ONNX file."),
+    "export-detector": (EXPORT, "faceperc.detector.export", "Write a detector's checkpoint as an ONNX file."),
+    "export-engine": (EXPORT, "faceperc.export.tensorrt", "Build a TensorRT engine from an ONNX file."),
+    "card": (EXPORT, "faceperc.card.cli", "Write the model card of a model folder."),
+    "release": (EXPORT, "faceperc.release", "Compose the complete folder of a trained model."),
 }
 
-MODEL_HELP = "A name from 'faceperc models', an ONNX file, a model folder, or ORG/NAME[@REVISION] on the Hub."
+# Without the backslash the bracket is markup.
+MODEL_HELP = (
+    "A name from 'faceperc models', an ONNX file, a model folder, or ORG/NAME\\[@REVISION] on the Hub."
+)
 PROVIDER_HELP = "What runs it: cpu, cuda, tensorrt or openvino."
+
+# Options that several commands have, by what they are about.
+WHAT, OUTPUT, RUNS = "What is looked for", "Output", "Model and speed"
+TasksOption = Annotated[
+    str | None, typer.Option("--tasks", metavar="A,B", help="Only these tasks.", rich_help_panel=WHAT)
+]
+MinScoreOption = Annotated[
+    float | None,
+    typer.Option("--min-score", help="Drop faces with a lower score (0 to 1).", rich_help_panel=WHAT),
+]
+HeadsOption = Annotated[
+    bool, typer.Option("--heads", help="Also find heads that show no face.", rich_help_panel=WHAT)
+]
+TilesOption = Annotated[
+    bool,
+    typer.Option(
+        "--tiles",
+        help="Look at large images tile by tile too, for small faces.",
+        rich_help_panel=WHAT,
+    ),
+]
+ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, rich_help_panel=RUNS)]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option("--detector", help="Another detector: a name or an ONNX file.", rich_help_panel=RUNS),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", help="Threads within an operator.", rich_help_panel=RUNS)
+]
+ProviderOption = Annotated[str | None, typer.Option("--provider", help=PROVIDER_HELP, rich_help_panel=RUNS)]
 
 
 class _Commands(TyperGroup):
     """Our own errors become one line on stderr and an exit code; any other is a bug and shows up whole."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands by purpose, for the help."""
+
+        def place(name: str) -> int:
+            purpose = getattr(self.commands[name], "rich_help_panel", None)
+            return PURPOSES.index(purpose) if purpose in PURPOSES else 0
+
+        return sorted(super().list_commands(ctx), key=place)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -66,7 +112,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="One look at a face, every answer.",
-    epilog="Example: faceperc predict --sample",
+    epilog="Example: faceperc predict --sample. Each command has its own: faceperc predict --help",
 )
 
 
@@ -94,26 +140,33 @@ def _root(
     pass
 
 
-@app.command(epilog="Example: faceperc predict a.jpg b.png --tasks pose,age --json out.json --save drawn")
+@app.command(
+    rich_help_panel=USE,
+    epilog="Example: faceperc predict a.jpg b.png --tasks pose,age --json out.json --save drawn",
+)
 def predict(
     images: Annotated[list[str] | None, typer.Argument(metavar="IMAGE...", help="Image files.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Predict on the bundled photograph.")] = False,
     json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for standard output.")
+        str | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write JSON; - for standard output.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the results, save the pictures there.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Draw the results, save the pictures there.", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
-    detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads within an operator.")] = None,
-    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
-    heads: Annotated[bool, typer.Option("--heads", help="Also find heads that show no face.")] = False,
-    tiles: Annotated[
-        bool, typer.Option("--tiles", help="Look at large images tile by tile too, for small faces.")
-    ] = False,
+    tasks: TasksOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    detector: DetectorOption = None,
+    min_score: MinScoreOption = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
+    heads: HeadsOption = False,
+    tiles: TilesOption = False,
 ) -> None:
     """Find the faces of images, and everything about them."""
     from faceperc.predict import Predictor
@@ -150,7 +203,7 @@ def predict(
         if json_file is not None:
             results.append(faces.to_dict())
         if json_file != "-":
-            from faceperc.report import print_faces
+            from faceperc.tables import print_faces
 
             print_faces(faces)
     if json_file is not None:
@@ -159,7 +212,61 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: faceperc video clip.mp4 --out drawn.mp4 --json faces.jsonl")
+@app.command(rich_help_panel=USE, epilog="Example: faceperc report photos/ -o report.html")
+def report(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTOS...", help="Images and folders of them; or .jsonl or .json files of 'predict'."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="The page to write.")],
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Faces",
+    max_faces: Annotated[
+        int, typer.Option(help="Show at most so many faces: those that the models are least sure of.")
+    ] = 1000,
+    crops_only: Annotated[
+        bool, typer.Option("--crops-only", help="Leave the whole pictures out: smaller, and shows less.")
+    ] = False,
+    tasks: TasksOption = None,
+    model: ModelOption = DEFAULT_MODEL,
+    detector: DetectorOption = None,
+    min_score: MinScoreOption = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
+    heads: HeadsOption = False,
+    tiles: TilesOption = False,
+) -> None:
+    """Look through many faces in one HTML page: filters, distributions, the least sure first."""
+    from faceperc.html_report.run import Options, needs_predictor, open_target, write_report
+    from faceperc.predict import Predictor
+
+    options = Options(title, max_faces, crops_only)
+    open_target(out, inputs)
+    predictor = None
+    if needs_predictor(inputs):
+        predictor = Predictor(
+            model,
+            detector=detector,
+            tasks=_names(tasks),
+            threads=threads,
+            provider=provider,
+            min_score=min_score,
+            heads=heads,
+            tiles=tiles,
+        )
+        predictor.detector  # noqa: B018  (opened now, for without it no image can be done)
+    written = write_report(inputs, out, options, predictor)
+    for failure in written.failures:
+        print(f"faceperc: {failure.source}: {failure.reason}", file=sys.stderr)
+    print(f"{out}: {len(written.cards)} of {len(written.all_facts)} faces, {out.stat().st_size / 1e6:.1f} MB")
+    if written.failures:
+        raise typer.Exit(1)
+
+
+@app.command(
+    rich_help_panel=USE, epilog="Example: faceperc video clip.mp4 --out drawn.mp4 --json faces.jsonl"
+)
 def video(
     source: Annotated[
         str,
@@ -173,7 +280,7 @@ def video(
         typer.Option("--json", metavar="FILE", help="Write a line of JSON per frame; - for standard output."),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the drawn frames; q or Esc ends.")] = False,
-    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Only these tasks.")] = None,
+    tasks: TasksOption = None,
     no_track: Annotated[
         bool, typer.Option("--no-track", help="Detect in each frame; no identities.")
     ] = False,
@@ -182,11 +289,11 @@ def video(
     ] = False,
     redetect: Annotated[float, typer.Option(help="Look for new faces after so many seconds.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames per second of a folder; 25 by default.")] = None,
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = DEFAULT_MODEL,
-    detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads within an operator.")] = None,
-    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    detector: DetectorOption = None,
+    min_score: MinScoreOption = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
 ) -> None:
     """Follow the faces of a video. Ctrl-C ends it and keeps what is done by then."""
     from faceperc.predict import Predictor
@@ -203,7 +310,7 @@ def video(
         raise typer.Exit(code)
 
 
-app.command(epilog="Example: faceperc serve --port 8000")(serve)
+app.command(rich_help_panel=USE, epilog="Example: faceperc serve --port 8000")(serve)
 
 
 class _Pictures:
@@ -216,7 +323,9 @@ class _Pictures:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{folder}: cannot be made: {error.strerror or error}") from error
+            raise UsageError(
+                f"{folder}: cannot be made: {error.strerror or error}; name another folder"
+            ) from error
         self._folder = folder
         self._taken = {str(Path(source).resolve()).lower() for source in inputs}
 
@@ -230,7 +339,7 @@ class _Pictures:
         return path
 
 
-@app.command(epilog="Example: faceperc models --all")
+@app.command(rich_help_panel=MODELS, epilog="Example: faceperc models --all")
 def models(
     all_tags: Annotated[
         bool, typer.Option("--all", help="All tags of each name, not only the default.")
@@ -246,7 +355,7 @@ def models(
         print_models(all_tags)
 
 
-@app.command(epilog="Example: faceperc pull faceperc-nano --out nano")
+@app.command(rich_help_panel=MODELS, epilog="Example: faceperc pull faceperc-nano --out nano")
 def pull(
     model: Annotated[str, typer.Argument(help="A name from 'faceperc models', or ORG/NAME[@REVISION].")],
     out: Annotated[
@@ -268,7 +377,9 @@ def pull(
     print(f"what it is: faceperc info {shlex.quote(str(folder))}")
 
 
-@app.command(epilog="Example: faceperc push runs/nano/model my-org/my-model --private --tag v1")
+@app.command(
+    rich_help_panel=EXPORT, epilog="Example: faceperc push runs/nano/model my-org/my-model --private --tag v1"
+)
 def push(
     folder: Annotated[Path, typer.Argument(help="A model folder, with a README.md that names a license.")],
     repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository; made if there is none.")],
@@ -284,19 +395,19 @@ def push(
     print(f'use it: faceperc.Predictor("{place}")')
 
 
-@app.command(epilog="Example: faceperc info faceperc-nano")
+@app.command(rich_help_panel=MODELS, epilog="Example: faceperc info faceperc-nano")
 def info(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
-    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
+    provider: ProviderOption = None,
 ) -> None:
     """Show what is installed here, what a model does (tasks, licence, training data) and what runs it.
 
     Of a model of the zoo that is not on this computer it shows what the registry says; nothing is downloaded.
     """
     from faceperc.models_table import print_row, row_of
-    from faceperc.report import print_installation, print_model
     from faceperc.runtime import OnnxModel
+    from faceperc.tables import print_installation, print_model
 
     row = names().get(model)
     if not as_json:
@@ -313,7 +424,7 @@ def info(
         print_model(opened)
 
 
-@app.command(epilog="Example: faceperc verify faceperc-nano.onnx --json -")
+@app.command(rich_help_panel=EXPORT, epilog="Example: faceperc verify faceperc-nano.onnx --json -")
 def verify(
     file: Annotated[str, typer.Argument(help=MODEL_HELP)] = DEFAULT_MODEL,
     model: Annotated[
@@ -342,7 +453,7 @@ def verify(
     from faceperc.verify import verify as check
 
     if model is not None and reference is not None:
-        raise UsageError("give --model or --reference, not both")
+        raise UsageError("give --model or --reference, not both; see 'faceperc verify --help'")
     path = find_model(file)
     if model is not None:
         wanted = _run_training(
@@ -363,18 +474,18 @@ def verify(
     if json_file is not None:
         _write_json(json_file, {"model": str(path), **result.to_dict()})
     if json_file != "-":
-        from faceperc.report import print_verification
+        from faceperc.tables import print_verification
 
         print_verification(result, path)
     if not result.passed:
         raise typer.Exit(1)
 
 
-def _add_training_command(name: str, module: str, summary: str) -> None:
+def _add_training_command(name: str, panel: str, module: str, summary: str) -> None:
     # The command's own parser gets all arguments, --help too.
     settings = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
-    @app.command(name, help=f"{summary} Example: faceperc {name} --help", context_settings=settings)
+    @app.command(name, help=summary, rich_help_panel=panel, context_settings=settings)
     def command(context: typer.Context) -> None:
         code = _run_training(name, module, lambda imported: imported.main(list(context.args)))
         raise typer.Exit(code or 0)
@@ -393,8 +504,8 @@ def _run_training(command: str, module: str, run: Callable[[ModuleType], T]) -> 
         ) from error
 
 
-for _name, (_module, _summary) in TRAINING.items():
-    _add_training_command(_name, _module, _summary)
+for _name, (_panel, _module, _summary) in TRAINING.items():
+    _add_training_command(_name, _panel, _module, _summary)
 
 
 def _names(text: str | None) -> list[str] | None:

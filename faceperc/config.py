@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from faceperc._names import unknown_name
+from faceperc._names import nearest, no_such_file, unknown_name
 from faceperc.backbone import BackboneConfig
 from faceperc.crop import CropRule
 from faceperc.errors import ConfigError, UsageError
@@ -115,7 +115,11 @@ def find_config(path: str) -> Path:
     shipped = Path(str(resources.files("faceperc.configs"))).joinpath(*rest)
     if folder == "configs" and shipped.is_file():
         return shipped
-    raise UsageError(f"{path}: no such configuration file")
+    what, known = "configuration file", Path(str(resources.files("faceperc.configs")))
+    shipped_names = [f"configs/{each.relative_to(known).as_posix()}" for each in known.rglob("*.yaml")]
+    near = nearest(path, shipped_names) if folder == "configs" else None
+    hint = f"no such {what}; did you mean {near}?" if near else no_such_file(path, what)
+    raise UsageError(f"{path}: {hint}")
 
 
 def build_heads(config: FaceModelConfig, dim: int = 8) -> dict[str, Head]:

@@ -64,7 +64,10 @@ class FaceDetector:
         """
         info = model.metadata.detector
         if info is None:
-            raise ModelError(f"{model.metadata.name} is a {model.metadata.role} model, not a detector")
+            raise ModelError(
+                f"{model.metadata.name} is a {model.metadata.role} model, not a detector; "
+                "see 'faceperc models'"
+            )
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score lies in [0, 1]; got {min_score!r}")
         check_tiles(tiles)

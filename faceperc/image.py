@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from faceperc._names import no_such_file
 from faceperc.errors import ImageError, ImageFormatError, ImageTooLargeError
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]"
@@ -70,7 +71,11 @@ def read_image(
 def _read_file(source: str | os.PathLike[str], max_bytes: int) -> bytes:
     name = str(source)
     if name.startswith(("http://", "https://")):
-        raise ImageError(f"{name}: is a URL, and nothing is downloaded: fetch it and pass its bytes")
+        raise ImageError(
+            f"{name}: is a URL, and nothing is downloaded: fetch it first, and pass the file or its bytes"
+        )
+    if not name:
+        raise ImageError("an empty path names no image; give the path of an image file")
     path = Path(source)
     try:
         status = path.stat()
@@ -81,9 +86,10 @@ def _read_file(source: str | os.PathLike[str], max_bytes: int) -> bytes:
         _check_bytes(status.st_size, name, max_bytes)
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: no such file; check the path") from error
+        raise ImageError(f"{name}: {no_such_file(path)}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ImageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name}: cannot be read: {reason}; check the path and its rights") from error
 
 
 def image_size(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -136,7 +142,9 @@ def _decode(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint
     try:
         return np.ascontiguousarray(_to_rgb(_upright(picture), name, picture.format))
     except (ValueError, OSError) as error:
-        raise ImageError(f"{name}: mode {picture.mode} cannot be converted to RGB: {error}") from error
+        raise ImageError(
+            f"{name}: mode {picture.mode} cannot be converted to RGB: {error}; save it as RGB"
+        ) from error
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -193,7 +201,9 @@ def _check_bytes(size: int, name: str, max_bytes: int) -> None:
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if min(width, height) < MIN_SIDE:
-        raise ImageError(f"{name}: is too small: {width} x {height} pixels, each side needs {MIN_SIDE}")
+        raise ImageError(
+            f"{name}: is too small: {width} x {height} pixels, each side needs {MIN_SIDE}; pass a larger one"
+        )
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"{name}: is too large: {width} x {height} pixels, more than {max_pixels}; shrink it, or give "

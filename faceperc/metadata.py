@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from faceperc._names import unknown_name
 from faceperc.crop import CropRule
 from faceperc.errors import ModelError
 
@@ -140,7 +141,7 @@ def parse_metadata(text: str, source: str) -> ModelMetadata:
                 f"{source}: its metadata has schema {schema}, newer than {SCHEMA}; update faceperc"
             )
         if document["role"] not in ROLES:
-            raise ModelError(f"{source}: has the role {document['role']!r}, known are {', '.join(ROLES)}")
+            raise ModelError(f"{source}: {unknown_name('role', document['role'], ROLES)}; update faceperc")
         return _metadata(document)
     except KeyError as error:
         raise ModelError(f"{source}: its faceperc metadata lacks {error}; export the model again") from error

@@ -49,7 +49,7 @@ def runnable_file(folder: Path) -> Path:
     hint = (
         f"; write one with 'faceperc export {folder} -o {folder / ONNX}'"
         if (folder / WEIGHTS).is_file()
-        else ""
+        else "; name a model folder, an ONNX file, or a name from 'faceperc models'"
     )
     raise ModelError(f"{folder}: holds no {' or '.join(RUNNABLE)}{hint}")
 

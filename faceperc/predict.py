@@ -142,7 +142,9 @@ class Predictor:
             return given
         model = OnnxModel(find_model(given or DEFAULT_DETECTOR), **self._options)
         if model.metadata.role != "detector":
-            raise ModelError(f"{model.path}: is a {model.metadata.role} model, not a detector")
+            raise ModelError(
+                f"{model.path}: is a {model.metadata.role} model, not a detector; see 'faceperc models'"
+            )
         if self._heads and "heads" not in model.outputs:
             raise UsageError(
                 f"{model.path}: finds faces only, it lacks the output 'heads'; use another detector, or "
@@ -376,7 +378,10 @@ def _check_boxes(boxes: ArrayLike, shape: tuple[int, ...]) -> Array:
         if max(x1 - x0, y1 - y0) < 2:
             raise UsageError(f"box {index} is smaller than 2 pixels: {box.tolist()}; boxes are in pixels")
         if x1 < 0 or y1 < 0 or x0 > width - 1 or y0 > height - 1:
-            raise UsageError(f"box {index} lies outside the {width} x {height} image: {box.tolist()}")
+            raise UsageError(
+                f"box {index} lies outside the {width} x {height} image: {box.tolist()}; "
+                "boxes are in its pixels"
+            )
     return array
 
 

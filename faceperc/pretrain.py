@@ -76,4 +76,4 @@ def main(args: list[str]) -> int:
     Raises:
         UsageError: if a configuration file does not exist or none is given.
     """
-    return fit(Pretraining, "pretrain", args)
+    return fit(Pretraining, "pretrain", args, "Pretrain a model's backbone on photographs without labels.")

@@ -54,7 +54,10 @@ def ort_name(provider: str) -> str:
     if isinstance(provider, str) and provider.endswith("ExecutionProvider"):
         return provider
     if not isinstance(provider, str) or provider not in ORT_PROVIDERS:
-        raise UsageError(unknown_name("provider", provider, [*ORT_PROVIDERS, OPENVINO]))
+        known = [*ORT_PROVIDERS, OPENVINO]
+        if provider == "gpu":  # the nearest name would be cpu
+            raise UsageError(f"unknown provider 'gpu': did you mean 'cuda'? Known: {', '.join(known)}")
+        raise UsageError(unknown_name("provider", provider, known))
     return ORT_PROVIDERS[provider]
 
 

@@ -100,10 +100,13 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: if not; the message names the file and what to do.
     """
+    if not Path(folder).is_dir():
+        raise ModelError(f"{folder}: no such folder; name the one that 'faceperc release' wrote")
     present = {path.name for path in files_of(folder)}
     if not present & {WEIGHTS, *RUNNABLE}:
         raise ModelError(
-            f"{folder}: is no model folder: it has neither {WEIGHTS} nor {' nor '.join(RUNNABLE)}"
+            f"{folder}: is no model folder: it has neither {WEIGHTS} nor {' nor '.join(RUNNABLE)}; "
+            "'faceperc release' writes one"
         )
     _check_card(folder / CARD)
     documents = {
@@ -113,7 +116,10 @@ def check_folder(folder: Path) -> None:
     if WEIGHTS in present:
         _check_weights(folder / WEIGHTS)
         if CONFIG not in present and not detects:
-            raise ModelError(f"{folder}: {WEIGHTS} is of no use without {CONFIG}, which is missing")
+            raise ModelError(
+                f"{folder}: {WEIGHTS} is of no use without {CONFIG}, which is missing; "
+                "'faceperc release' writes both"
+            )
 
 
 def _check_card(path: Path) -> None:

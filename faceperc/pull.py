@@ -61,7 +61,9 @@ def copy_folder(source: Path, target: Path) -> Path:
                 shutil.copyfile(path, draft / path.name)  # the bytes, where the cache has a link
             os.replace(draft, target)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise UsageError(
+            f"{target}: cannot be written: {error.strerror or error}; name another folder"
+        ) from error
     return target
 
 

@@ -22,6 +22,7 @@ import yaml
 from safetensors.torch import save_file
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.card.facts import Facts, check_evaluations, gather, read_json
 from faceperc.card.figures import main_figures
 from faceperc.card.render import render
@@ -302,7 +303,7 @@ def _eval_options(options: argparse.Namespace) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc release",
         description="Compose the complete folder of a trained model: weights, configuration, record, ONNX "
         "files with their reference set, evaluation and model card; and its row of the registry.",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc._names import no_such_file
 from faceperc.errors import FacepercError, ModelError, UsageError
 from faceperc.metadata import ModelMetadata, check_detector_outputs, parse_metadata
 from faceperc.openvino_session import OpenVinoSession
@@ -55,7 +56,9 @@ class OnnxModel:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise UsageError(f"threads is a positive integer or None; got {threads!r}")
         if not self.path.is_file():
-            raise ModelError(f"{path}: no such model file; check the path, or see 'faceperc models'")
+            raise ModelError(
+                f"{path}: {no_such_file(path, 'model file')}; names are listed by 'faceperc models'"
+            )
         self._session = self._open(threads, provider)
         self.metadata = self._read_metadata()
 
@@ -99,7 +102,10 @@ class OnnxModel:
             arrays = self._session.run(list(names), dict(inputs))
         except Exception as error:
             shapes = {name: f"{array.dtype} {array.shape}" for name, array in inputs.items()}
-            raise ModelError(f"{self.path}: failed on the inputs {shapes}: {_line(error)}") from error
+            raise ModelError(
+                f"{self.path}: failed on the inputs {shapes}: {_line(error)}; "
+                "'faceperc verify' checks the file"
+            ) from error
         return dict(zip(names, arrays, strict=True))
 
     def _open(self, threads: int | None, provider: str | None) -> Any:
@@ -113,7 +119,12 @@ class OnnxModel:
         except Exception as error:  # the runtimes raise a dozen kinds, all plain Exceptions
             is_plain = provider in (None, "cpu")
             problem = "is not a usable ONNX model" if is_plain else f"cannot be opened by {provider}"
-            raise ModelError(f"{self.path}: {problem}: {_line(error)}") from error
+            advice = (
+                "give a file that 'faceperc export' wrote, or a name from 'faceperc models'"
+                if is_plain
+                else "try provider='cpu'"
+            )
+            raise ModelError(f"{self.path}: {problem}: {_line(error)}; {advice}") from error
 
     def _open_onnxruntime(self, threads: int | None, provider: str | None) -> Any:
         runtime = _onnxruntime()

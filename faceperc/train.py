@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
+from faceperc._parser import print_recipe_help
 from faceperc.config import FaceModelConfig, find_config
 from faceperc.consistency import rotation_consistency
 from faceperc.data.module import FaceData
@@ -304,19 +305,27 @@ def main(args: list[str]) -> int:
     Raises:
         UsageError: if a configuration file does not exist or none is given.
     """
-    return fit(FaceTraining, "train", args)
+    about = (
+        "Train a face model from recipes. An own task on top of a trained model: "
+        "faceperc train my-task.yaml (docs/finetuning.md)."
+    )
+    return fit(FaceTraining, "train", args, about)
 
 
-def fit(module: type[ModelTraining], name: str, args: list[str]) -> int:
+def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> int:
     """Run a command of Lightning's: see ``main``.
 
     Args:
         module: what is trained.
         name: of the command, for messages.
         args: the command's arguments.
+        about: what it does, for its help.
     """
     configs = [find_config(path) for path in takewhile(lambda arg: not arg.startswith("-"), args)]
-    if not configs and "--help" not in args:
+    if not configs and {"--help", "-h"} & {*args}:
+        print_recipe_help(name, about, f"faceperc {name} configs/{name}/nano.yaml --trainer.max_epochs 3")
+        return 0
+    if not configs:
         raise UsageError(
             f"give the configuration files first: faceperc {name} configs/{name}/nano.yaml [--key value]"
         )
@@ -333,6 +342,6 @@ def fit(module: type[ModelTraining], name: str, args: list[str]) -> int:
         save_config_kwargs={"overwrite": True, "command": command_line(name, args)},
         # FaceData deals the samples out itself
         trainer_defaults={"use_distributed_sampler": False},
-        parser_kwargs={"fit": {"default_env": False}},
+        parser_kwargs={"prog": f"faceperc {name}", "fit": {"default_env": False}},
     )
     return 0

@@ -211,8 +211,8 @@ def _place_of(model: ZooModel, files: Sequence[str]) -> Place:
     """
     unreleased = [file for file in files if file not in model.files] if model.files else ["files"]
     if unreleased:
-        hint = f"; train it: {model.recipe}" if model.recipe else ""
-        raise ModelError(f"{model.full_name}: has no released {unreleased[0]}{hint}")
+        hint = f"train it: {model.recipe}" if model.recipe else "'faceperc models' lists what is here"
+        raise ModelError(f"{model.full_name}: has no released {unreleased[0]}; {hint}")
     for file in files:
         if _is_changed(model, file):
             raise ModelError(

@@ -142,10 +142,10 @@ def test_predict__save_never_replaces_an_input(predict: Any, photo: Path, tmp_pa
         (["--tasks", ","], "empty"),
         (["--min-score", "3"], "min_score"),
         (["--threads", "0"], "threads"),
-        (["--provider", "gpu"], "unknown provider 'gpu'"),
+        (["--provider", "gpu"], "unknown provider 'gpu': did you mean 'cuda'?"),
         (["--model", "faceperc-nan"], "did you mean 'faceperc-nano'"),
         (["--json", "no/such/folder/a.json"], "cannot be written"),
-        (["--save", "/dev/null/x"], "cannot be made"),
+        (["--save", "/dev/null/x"], "cannot be made: Not a directory; name another folder"),
     ],
 )
 def test_predict__wrong_usage(
@@ -240,7 +240,7 @@ def test_training__passes_all_arguments_on(
             got.extend(arguments)
             return returned
 
-    for module, _ in TRAINING.values():
+    for _, module, _ in TRAINING.values():
         monkeypatch.setitem(sys.modules, module, Module)  # type: ignore[arg-type]
     for command in TRAINING:
         got.clear()

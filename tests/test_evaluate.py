@@ -120,7 +120,7 @@ def measured(model: Path, pack: Path, **how: Any) -> dict[str, Measurement]:
 
 def pictures(page: str) -> list[np.ndarray]:
     """The JPEGs inside a page, in order."""
-    data = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    data = re.findall(r'src="data:image/(?:jpeg|webp);base64,([^"]+)"', page)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in data]
 
 

@@ -189,7 +189,8 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("", "directory"),
+        ("", "empty path"),
+        (".", "directory"),
         ("a\0b", "cannot be read"),
         ("x" * 5000, "cannot be read"),
         ("https://example.com/a.jpg", "URL"),

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 import faceperc
 
-KINDS = {".py", ".yaml", ".onnx", ".npz", ".jpg", ".html"}
+KINDS = {".py", ".yaml", ".onnx", ".npz", ".jpg", ".html", ".css", ".js"}
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from faceperc._files import write_file
 from faceperc._machine import cores
+from faceperc._parser import CommandParser
 from faceperc.bench.predict import bench
 from faceperc.bench.report import document, markdown, show, update_page
 from faceperc.zoo import DEFAULT_MODEL
@@ -30,7 +31,7 @@ def main(args: list[str]) -> int:
 
         return serve(args[1:])
     args = args[1:] if args[:1] == ["predict"] else args
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc bench [predict]",
         description="Time face models in turn with a reference: latency (batch 1) and throughput (batch 8) "
         "by threads, the detector, the parts of a prediction, a new process and its memory. Ratios compare "

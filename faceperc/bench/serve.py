@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import http.client
 import json
@@ -24,6 +23,7 @@ import numpy as np
 
 from faceperc._files import write_file
 from faceperc._machine import cores
+from faceperc._parser import CommandParser
 from faceperc.bench.cli import count, counts
 from faceperc.bench.clock import Spread, digits
 from faceperc.bench.predict import machine
@@ -105,7 +105,7 @@ class Step:
 
 def main(args: list[str]) -> int:
     """Measure; `--help` lists the options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=COMMAND,
         description="Start `faceperc serve` in a process of its own and send it the bundled photograph from "
         "this one, with several numbers of clients in turn with a plain loop over the predictor in this "

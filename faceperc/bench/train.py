@@ -6,7 +6,6 @@ in turn, and compares it with the reference stage of the same round; the figure 
 
 from __future__ import annotations
 
-import argparse
 import io
 import time
 import warnings
@@ -22,6 +21,7 @@ from PIL import Image
 from timm.optim import create_optimizer_v2
 from torch import Tensor
 
+from faceperc._parser import CommandParser
 from faceperc.config import find_config
 from faceperc.crop import box_from_landmarks
 from faceperc.data.augment import Augment
@@ -270,7 +270,7 @@ def main(args: list[str]) -> int:
     """Time the stages of a recipe's training; `--help` lists the options."""
     from faceperc.bench.cli import count
 
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc bench train",
         description="Time the stages of a training, as ratios to a reference of the same run. "
         "Other options go to the recipe, as for 'faceperc train'.",

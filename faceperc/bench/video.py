@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.bench.cli import count, counts
 from faceperc.bench.clip import FPS, Portrait, clip
 from faceperc.bench.clock import Spread, digits, milliseconds, ratio, time_in_turn
@@ -101,7 +102,7 @@ class Lag:
 
 def main(args: list[str]) -> int:
     """Measure; `--help` lists the options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc bench video",
         description="Follow copies of the face in the bundled photograph through made-up clips: frames per "
         "second with 1, 3 and 10 faces, with tracking and without, in turn; jitter on a still face with the "

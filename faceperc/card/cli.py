@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.card.facts import gather
 from faceperc.card.render import page, render
 from faceperc.model_folder import CARD
@@ -14,7 +14,7 @@ from faceperc.provenance import command_line
 
 def main(args: list[str]) -> int:
     """Write a card; `--help` lists the options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc card",
         description="Write the model card from what is in a model folder: training.json, evaluation.json, "
         "config.json, the ONNX files, and notes.md for what no program can know.",

@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress
 from rich.table import Table
 
 from faceperc._console import plain_console
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.data.adapters import ADAPTERS
 from faceperc.data.check import SplitReport, check_split, shared_identities
 from faceperc.data.class_folders import ClassFolders
@@ -38,9 +40,19 @@ _SHOWN = 10  # problems that are printed in full
 
 def main(args: list[str]) -> int:
     """Run a subcommand; `--help` lists them. Returns 1 if something is damaged."""
-    parser = argparse.ArgumentParser(prog="faceperc data", description=__doc__)
+    parser = CommandParser(
+        prog="faceperc data",
+        description="Check data sets, prepare sources for fast training, let teachers label them, render "
+        "heads. Each has its own help: faceperc data check --help",
+        epilog="Example: faceperc data check /data/WFLW --as wflw --sheet sheet.png",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="count and verify a data set, and draw a contact sheet")
+    check = _command(
+        commands,
+        "check",
+        "count and verify a data set, and draw a contact sheet",
+        "faceperc data check /data/WFLW --as wflw --sheet sheet.png",
+    )
     check.add_argument("path", help="the data set's folder, as its authors distribute it")
     known = sorted([*OWN, *ADAPTERS])
     check.add_argument("--as", dest="adapter", required=True, choices=known, help="which data set")
@@ -48,24 +60,44 @@ def main(args: list[str]) -> int:
     check.add_argument("--limit", type=int, help="open at most this many photographs of each split")
     check.add_argument("--sheet", help="write a contact sheet of random faces with their labels (PNG)")
     check.add_argument("--faces", type=int, default=24, help="faces on the sheet")
-    ready = commands.add_parser("prepare", help="store the faces of all sources, shrunken, in parquet files")
+    ready = _command(
+        commands,
+        "prepare",
+        "store the faces of all sources, shrunken, in parquet files",
+        "faceperc data prepare configs/data/pack.yaml prepared --data /data/faces",
+    )
     ready.add_argument("sources", help="YAML list of sources, as in configs/data")
     ready.add_argument("out", help="folder for the parquet files")
     ready.add_argument("--data", help="data folder; else FACEPERC_DATA")
-    label = commands.add_parser("label", help="let an exported model label the faces of all sources")
+    label = _command(
+        commands,
+        "label",
+        "let an exported model label the faces of all sources",
+        "faceperc data label configs/data/pack.yaml --teacher faceperc-nano --tasks pose --out labels",
+    )
     label.add_argument("sources", help="YAML list of sources, as in configs/data")
     label.add_argument("--teacher", default=DEFAULT_MODEL, help="a name or an ONNX file")
     label.add_argument("--tasks", help="only these tasks, separated by commas")
     label.add_argument("--data", help="data folder; else FACEPERC_DATA")
     label.add_argument("--out", help="folder for the labels; else the data folder")
     label.add_argument("--threads", type=int, help="threads of ONNX Runtime")
-    agree = commands.add_parser("agree", help="compare a teacher's labels with those of the sources")
+    agree = _command(
+        commands,
+        "agree",
+        "compare a teacher's labels with those of the sources",
+        "faceperc data agree configs/data/pack.yaml --teacher faceperc-nano --labels labels",
+    )
     agree.add_argument("sources", help="YAML list of sources, as in configs/data")
     agree.add_argument("--teacher", required=True, help="its name, as in the files' names")
     agree.add_argument("--labels", help="folder of the teacher's labels; else the data folder")
     agree.add_argument("--data", help="data folder; else FACEPERC_DATA")
     agree.add_argument("--split", default="val", help="the split to compare")
-    heads = commands.add_parser("render", help="render heads with exact labels, seen from every side")
+    heads = _command(
+        commands,
+        "render",
+        "render heads with exact labels, seen from every side",
+        "faceperc data render 1000 --out rendered/val.parquet --seed 1 --workers 4",
+    )
     heads.add_argument("count", type=int, help="number of heads")
     heads.add_argument("--out", required=True, help="parquet file; an interrupted run goes on where it was")
     heads.add_argument("--size", type=int, default=160, help="side of the pictures in pixels")
@@ -84,6 +116,14 @@ def main(args: list[str]) -> int:
             print(f"{path}: {count} faces")
         return 0
     return _check(options)
+
+
+def _command(commands: Any, name: str, about: str, example: str) -> argparse.ArgumentParser:
+    """A subcommand with its help."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"Example: {example}"
+    )
+    return parser
 
 
 def _label(options: argparse.Namespace) -> int:

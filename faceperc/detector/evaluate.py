@@ -20,7 +20,6 @@ under 10 px or mostly hidden).
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.detect import FaceDetector
 from faceperc.detector.metrics import (
     Matches,
@@ -192,7 +192,11 @@ def show(reports: list[Report], title: str) -> None:
 
 def main(args: list[str]) -> None:
     """Evaluate a detector file; `--help` lists the options."""
-    parser = argparse.ArgumentParser(prog="faceperc eval-detector", description=__doc__.split("\n")[0])
+    parser = CommandParser(
+        prog="faceperc eval-detector",
+        description="Recall by face size, false positives and average precision of a detector.",
+        epilog="Example: faceperc eval-detector detector.onnx --data /data/faces --json detector.json",
+    )
     parser.add_argument("model", nargs="?", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--data", default=None, help="folder of the data pack; else FACEPERC_DATA")
     parser.add_argument("--score", type=float, default=None, help="score to judge; else the file's own")

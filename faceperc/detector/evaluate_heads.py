@@ -10,7 +10,6 @@ Held-out pictures:
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.data.rows import decode_image, read_rows
 from faceperc.data.source import data_folder
 from faceperc.detect import FaceDetector
@@ -204,7 +204,11 @@ def show(reports: list[Heads], title: str) -> None:
 
 def main(args: list[str]) -> None:
     """Evaluate a detector file; `--help` lists the options."""
-    parser = argparse.ArgumentParser(prog="faceperc eval-heads", description=__doc__.split("\n")[0])
+    parser = CommandParser(
+        prog="faceperc eval-heads",
+        description="Heads from every side: found or not, their rotation and five points.",
+        epilog="Example: faceperc eval-heads detector-nano --rendered rendered --data /data/faces",
+    )
     parser.add_argument("model", nargs="?", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--rendered", default=None, help="folder with val.parquet of rendered heads")
     parser.add_argument("--data", default=None, help="folder of the data pack; else FACEPERC_DATA")

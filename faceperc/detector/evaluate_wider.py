@@ -10,7 +10,6 @@ The detector's boxes are brought to WIDER FACE's convention, which ours is not: 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from faceperc._files import check_target, write_file
+from faceperc._parser import CommandParser
 from faceperc.data.boxes import yunet_from_box
 from faceperc.data.folder import existing
 from faceperc.data.rows import decode_image
@@ -193,7 +193,11 @@ def show(report: WiderReport) -> None:
 
 def main(args: list[str]) -> None:
     """Evaluate a detector file; `--help` lists the options."""
-    parser = argparse.ArgumentParser(prog="faceperc eval-wider", description=__doc__.split("\n")[0])
+    parser = CommandParser(
+        prog="faceperc eval-wider",
+        description="The official average precision of a detector on WIDER FACE.",
+        epilog="Example: faceperc eval-wider /data/WIDER detector.onnx --tiles --json wider.json",
+    )
     default = Path(__file__).parents[1] / "models" / "detector-nano.onnx"
     parser.add_argument("folder", help="WIDER FACE: WIDER_val/images and the official ground truth")
     parser.add_argument("model", nargs="?", default=str(default), help="ONNX file of a detector")

@@ -5,7 +5,6 @@ The file follows docs/contract.md, role `detector`: raw pixels in; boxes, scores
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import hashlib
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.detector.adapters import LICENCES as ADAPTER_LICENCES
 from faceperc.detector.model import MEAN, STD, STRIDES, FaceDetector, unpack
 from faceperc.detector.mosaic import MIN_FACE
@@ -264,7 +264,12 @@ def _facts(source: str) -> dict[str, str]:
 
 def main(args: list[str]) -> None:
     """Export a checkpoint; `--help` lists the options."""
-    parser = argparse.ArgumentParser(prog="faceperc export-detector", description=__doc__)
+    parser = CommandParser(
+        prog="faceperc export-detector",
+        description="Write a trained detector as one ONNX file: raw pixels in; boxes, scores, points and "
+        "rotations out.",
+        epilog="Example: faceperc export-detector runs/detector-nano/last.ckpt --out detector.onnx",
+    )
     parser.add_argument("checkpoint", help="Lightning checkpoint, e.g. runs/detector-nano/best.ckpt")
     parser.add_argument("--out", default="faceperc/models/detector-nano/model.onnx", help="file to write")
     parser.add_argument("--name", default="detector-nano", help="name of the model")

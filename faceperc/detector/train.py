@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.ops import box_iou, nms  # type: ignore[import-untyped]
 
+from faceperc._parser import print_recipe_help
 from faceperc.config import find_config
 from faceperc.detector.data import Batch, DetectorData
 from faceperc.detector.loss import detection_loss
 from faceperc.detector.metrics import Matches, average_precision, false_positives, judge, recall, score_at
 from faceperc.detector.model import FaceDetector, Predictions
 from faceperc.detector.targets import HEAD, POINTS, ROTATION, SEEN, WEIGHT
-from faceperc.errors import ModelError
+from faceperc.errors import ModelError, UsageError
 from faceperc.rotations import geodesic_degrees, matrix_from_6d
 
 
@@ -202,6 +203,17 @@ def main(args: list[str]) -> None:
 
     Resume with `--ckpt_path runs/.../last.ckpt`.
     """
+    if {"--help", "-h"} & {*args[:1]}:
+        print_recipe_help(
+            "train-detector",
+            "Train a detector of faces and heads.",
+            "faceperc train-detector configs/detector/nano.yaml --trainer.max_epochs 3",
+        )
+        return
+    if not args:
+        raise UsageError(
+            "give the configuration file first: faceperc train-detector configs/detector/nano.yaml"
+        )
     config = ["--config", str(find_config(args[0]))] if args and not args[0].startswith("-") else []
     rest = args[1:] if config else args
     torch.set_float32_matmul_precision("high")

@@ -31,7 +31,7 @@ def draw_strokes(picture: Image.Image, face: Face, box: bool, pose: Pose) -> Non
     side = max(x1 - x0, y1 - y0)
     points = [each for each in face.tasks.values() if isinstance(each, Points) and len(each)]
     shapes = [
-        (_cube if pose == "cube" else _axes)(face.box, each)
+        (_cube if pose == "cube" else axes_of)(face.box, each)
         for each in face.tasks.values()
         if isinstance(each, Rotation)
     ]
@@ -75,7 +75,7 @@ def _spacing(points: Array) -> float:
     return float(np.median(distances.min(axis=1)))
 
 
-def _axes(box: Array, rotation: Rotation) -> Array:
+def axes_of(box: Array, rotation: Rotation) -> Array:
     """(4, 2) image points: the middle of the face, and the tips of the head's x, y and z axis."""
     return _project(box, rotation, 0.95 * np.vstack([np.zeros(3), np.eye(3)]))
 

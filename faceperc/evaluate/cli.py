@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib import import_module
 
 from faceperc._files import write_file
+from faceperc._parser import CommandParser
 from faceperc.data.source import load_sources
 from faceperc.detect import FaceDetector
 from faceperc.evaluate.measure import Measurement, measure
@@ -21,7 +22,7 @@ from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
 
 def main(args: list[str]) -> int:
     """Evaluate a face model; `--help` lists the options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc eval",
         description="Measure a face model on a held-out split of every source.",
         epilog="Example: FACEPERC_DATA=data faceperc eval faceperc-nano --boxes detector --html page.html",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faceperc._parser import CommandParser
 from faceperc.errors import UsageError
 from faceperc.evaluate.bootstrap import Interval, intervals
 from faceperc.evaluate.cli import add_data_options, measure_as, parse
@@ -81,7 +82,7 @@ def main(args: list[str]) -> int:
     Raises:
         UsageError: if the two were not measured on a face in common.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="faceperc compare",
         description="Differences of two models on the same faces, with paired bootstrap intervals, which "
         "are far tighter than those of each model alone. The options say how models are measured; files "

@@ -5,8 +5,6 @@ Pictures are inside it as data URIs, charts are SVG; it has no script and loads 
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +12,6 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -25,6 +21,8 @@ from faceperc.data.view import View
 from faceperc.draw import draw_faces
 from faceperc.evaluate.measure import Measurement, crop_rule, run
 from faceperc.evaluate.report import Result
+from faceperc.html_report.pictures import data_uri
+from faceperc.html_report.template import asset, environment
 from faceperc.kind import Kind
 from faceperc.kinds import KINDS, Classes, Points, Probabilities, Rotation
 from faceperc.mask import Mask
@@ -85,7 +83,7 @@ def _case(model: OnnxModel, measurement: Measurement, index: int, error: float) 
     picture_rule = replace(rule, size=_PICTURE)
     if box is None:
         region = FaceCrop.from_box(sample.box, picture_rule)
-        return Case(sample.name, "not found", [("", _encode(region.warp(sample.pixels)))])
+        return Case(sample.name, "not found", [("", data_uri(region.warp(sample.pixels)))])
     view = View(FaceCrop.from_box(box, rule))
     output = run(model, [view.pixels(sample.pixels)])[measurement.task]
     target = default_collate([head.encode(sample.labels[measurement.task], view)])
@@ -98,9 +96,9 @@ def _case(model: OnnxModel, measurement: Measurement, index: int, error: float) 
     if isinstance(predicted, Points | Mask | Rotation):
         where = region.to_crop(box.reshape(2, 2)).ravel()
         results = {"predicted": predicted} | ({} if labelled is None else {"labelled": labelled})
-        pictures = [(title, _encode(_draw(photograph, where, result))) for title, result in results.items()]
+        pictures = [(title, data_uri(_draw(photograph, where, result))) for title, result in results.items()]
     else:
-        pictures = [("", _encode(photograph))]
+        pictures = [("", data_uri(photograph))]
     return Case(sample.name, f"{head.error_name}: {error:.3g}", pictures, _words(predicted, labelled))
 
 
@@ -134,13 +132,6 @@ def _words(predicted: Kind, labelled: Kind | None) -> list[tuple[str, str]]:
             return [("wrongly predicted", ", ".join(names))]
     words = [("predicted", predicted.summary())]
     return words if labelled is None else [*words, ("labelled", labelled.summary())]
-
-
-def _encode(picture: np.ndarray) -> str:
-    """A data URI."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
 @dataclass(frozen=True)
@@ -187,15 +178,14 @@ def render(document: Mapping[str, Any], sections: Sequence[Section]) -> str:
         document: ``model``, ``weights_sha256``, ``boxes`` and ``split`` of the evaluation.
         sections: in the order of the page.
     """
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.tests["finite"] = math.isfinite
-    environment.filters["zip"] = zip
-    template = environment.from_string((resources.files(__package__) / "page.html").read_text("utf-8"))
+    pages = environment()
+    pages.tests["finite"] = math.isfinite
+    pages.filters["zip"] = zip
+    template = pages.from_string((resources.files(__package__) / "page.html").read_text("utf-8"))
     heads = {section.result.task: section.measurement.head for section in sections}
     return template.render(
         document=document,
+        style=asset("base.css"),
         sections=sections,
         heads=heads,
         curves=error_curves(sections),

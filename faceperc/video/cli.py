@@ -216,7 +216,7 @@ class _Window:
 
     def __init__(self, title: str) -> None:
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise UsageError("--show needs a display, and there is none (DISPLAY is not set)")
+            raise UsageError("--show needs a display, and there is none (DISPLAY is not set); use --out")
         try:
             import cv2
         except ImportError as error:

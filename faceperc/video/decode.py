@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc._names import no_such_file
 from faceperc.errors import ImageError, UsageError
 from faceperc.image import MIN_SIDE
 from faceperc.video.frames import Frame, FrameSource, without_password
@@ -56,11 +57,12 @@ def open_file(path: str | os.PathLike[str], max_pixels: int) -> FrameSource:
     name = str(path)
     try:
         if not Path(path).exists():
-            raise ImageError(f"{name}: no such file; check the path")
+            raise ImageError(f"{name}: {no_such_file(name)}")
         if not Path(path).is_file():  # reading a pipe or a device may never end
             raise ImageError(f"{name}: is not a regular file; pass a video file")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ImageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name}: cannot be read: {why}; check the path and its rights") from error
     # with its protocol no name is taken for a URL
     return _Video(f"file:{name}", name, max_pixels, protocols="file,crypto,data")
 
@@ -122,7 +124,8 @@ class _Video(FrameSource):
                 location, format=form, options=options, timeout=timeout
             )
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise ImageError(f"{name}: cannot be opened as a video: {reason(error)}") from error
+            advice = "check what 'faceperc video --help' says of sources, and whether it plays elsewhere"
+            raise ImageError(f"{name}: cannot be opened as a video: {reason(error)}; {advice}") from error
         try:
             self._read_header(form)
         except BaseException:
@@ -139,7 +142,9 @@ class _Video(FrameSource):
             and not each.disposition & cover
         ]
         if not streams:
-            raise ImageError(f"{self.name}: holds no video that this PyAV can decode")
+            raise ImageError(
+                f"{self.name}: holds no video that this PyAV can decode; convert it, e.g. to H.264 in MP4"
+            )
         self._stream = stream = streams[0]
         context = stream.codec_context
         self._check_size(context.width, context.height)
@@ -205,7 +210,9 @@ class _Video(FrameSource):
 
     def _check_size(self, width: int, height: int) -> None:
         if min(width, height) < MIN_SIDE:
-            raise ImageError(f"{self.name}: is too small: {width} x {height} pixels")
+            raise ImageError(
+                f"{self.name}: is too small: {width} x {height} pixels; each side needs {MIN_SIDE}"
+            )
         if width * height > self._max_pixels:
             raise ImageError(
                 f"{self.name}: is too large: {width} x {height} pixels, more than {self._max_pixels}; shrink "

@@ -198,7 +198,9 @@ class _Folder(_Regular):
         try:
             self._files = sorted((each for each in folder.iterdir() if _is_image(each)), key=_in_order)
         except OSError as error:
-            raise ImageError(f"{folder}: cannot be read: {error.strerror or error}") from error
+            raise ImageError(
+                f"{folder}: cannot be read: {error.strerror or error}; check its rights"
+            ) from error
         if not self._files:
             raise ImageError(f"{folder}: holds no images; name a folder of JPEG, PNG or WebP files")
         self.total = len(self._files)

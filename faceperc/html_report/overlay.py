@@ -1,0 +1,77 @@
+"""The results that a picture can show, by KIND, as shapes for SVG: sharp at any size, smaller than pixels.
+
+Coordinates are in thousandths of the side of the face's thumbnail, (0, 0) being its top left corner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from faceperc.crop import FaceCrop
+from faceperc.drawing.palette import mask_colours
+from faceperc.drawing.strokes import axes_of
+from faceperc.html_report.pictures import THUMBNAIL, png_uri
+from faceperc.kinds import Points, Rotation
+from faceperc.mask import Mask
+from faceperc.results import Face
+
+UNITS = 1000
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Where a face is, and the shapes over it.
+
+    Attributes:
+        region: left, top and side of the thumbnail's square, image pixels; (0, 0) is the corner of the image.
+        box: x0, y0, x1, y1 of the face, in units.
+        shapes: by the task's name, JSON-ready: of points ``points`` and ``lines`` (SVG paths), of a rotation
+            ``axes`` (three paths), of a mask ``mask`` (a data URI) and ``at`` (x, y, width, height).
+    """
+
+    region: tuple[float, float, float]
+    box: list[int]
+    shapes: dict[str, dict[str, Any]]
+
+
+def overlay_of(face: Face) -> Overlay:
+    """The shapes of a face; results of the other kinds have none."""
+    crop = FaceCrop.from_box(face.box, THUMBNAIL)
+    left, top = crop.region[:2].tolist()
+
+    def place(points: ArrayLike) -> NDArray[np.int64]:
+        return np.round((np.asarray(points) - (left, top)) * UNITS / crop.side).astype(int)
+
+    shapes: dict[str, dict[str, Any]] = {}
+    for task, result in face.tasks.items():
+        match result:
+            case Points():
+                placed = place(result.points)
+                lines = "".join(_path(placed[list(line)]) for line in result.lines)
+                shapes[task] = {"points": "".join(f"M{x} {y}h0" for x, y in placed), "lines": lines}
+            case Rotation():
+                middle, *tips = place(axes_of(face.box, result))
+                shapes[task] = {"axes": [_path(np.stack([middle, tip])) for tip in tips]}
+            case Mask():
+                x0, y0, x1, y1 = place(result.box.reshape(2, 2)).ravel().tolist()
+                shapes[task] = {"mask": _mask(result), "at": [x0, y0, x1 - x0, y1 - y0]}
+    region = (round(left + 0.5, 2), round(top + 0.5, 2), round(float(crop.side), 2))
+    return Overlay(region, place(face.box.reshape(2, 2)).ravel().tolist(), shapes)
+
+
+def _path(points: NDArray[np.int64]) -> str:
+    """A polyline as an SVG path."""
+    return "M" + "L".join(f"{x} {y}" for x, y in points)
+
+
+def _mask(mask: Mask) -> str:
+    """The classes in their colours; the first, the background, is clear."""
+    picture = Image.fromarray(mask.mask).convert("P")
+    picture.putpalette(mask_colours(len(mask.labels)).tobytes())
+    picture.info["transparency"] = 0
+    return png_uri(picture)
