@@ -18,7 +18,7 @@ Value = str | float | Sequence[float] | NDArray[Any]
 class GraphBuilder:
     """Adds a node for each call of an operator by its name, and returns the name of its output.
 
-    Example:
+    Examples:
         >>> op = GraphBuilder()
         >>> doubled = op.Mul("points", 2.0)
         >>> moved = op.ReduceMax(op.Add(doubled, [0.5, 0.5]), axis=0)

@@ -34,7 +34,7 @@ class Model(Protocol):
 class FaceDetector:
     """Finds faces, and heads that show no face where the model knows them.
 
-    Example:
+    Examples:
         >>> from faceperc.runtime import OnnxModel
         >>> detector = FaceDetector(OnnxModel("detector-nano.onnx"))  # doctest: +SKIP
         >>> boxes, scores = detector.detect(image)  # doctest: +SKIP

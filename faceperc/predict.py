@@ -51,7 +51,7 @@ class Detector(Protocol):
 class Predictor:
     """Looks at each face of an image once and answers everything that its model can.
 
-    Example:
+    Examples:
         >>> import faceperc
         >>> faces = faceperc.Predictor()("photo.jpg")  # doctest: +SKIP
         >>> faces[0].pose.yaw  # doctest: +SKIP
