@@ -56,7 +56,7 @@ MODEL_HELP = (
 PROVIDER_HELP = "What runs it: cpu, cuda, tensorrt or openvino."
 
 # Options that several commands have, by what they are about.
-WHAT, OUTPUT, RUNS = "What is looked for", "Output", "Model and speed"
+WHAT, OUTPUT, MANY, RUNS = "What is looked for", "Output", "Many images", "Model and speed"
 TasksOption = Annotated[
     str | None, typer.Option("--tasks", metavar="A,B", help="Only these tasks.", rich_help_panel=WHAT)
 ]
@@ -145,7 +145,9 @@ def _root(
     epilog="Example: faceperc predict a.jpg b.png --tasks pose,age --json out.json --save drawn",
 )
 def predict(
-    images: Annotated[list[str] | None, typer.Argument(metavar="IMAGE...", help="Image files.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE...", help="Image files; with --out also folders.")
+    ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Predict on the bundled photograph.")] = False,
     json_file: Annotated[
         str | None,
@@ -159,6 +161,34 @@ def predict(
             metavar="DIR", help="Draw the results, save the pictures there.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write one .parquet, .csv or .jsonl of many images, in parallel.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="Images named in a file, one per line; - is stdin.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(help="With --out: masks as png (default), rle or none.", rich_help_panel=MANY),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="With --out: processes; by default one per core.", rich_help_panel=MANY),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --out: replace the file.", rich_help_panel=MANY)
+    ] = False,
     tasks: TasksOption = None,
     model: ModelOption = DEFAULT_MODEL,
     detector: DetectorOption = None,
@@ -168,12 +198,41 @@ def predict(
     heads: HeadsOption = False,
     tiles: TilesOption = False,
 ) -> None:
-    """Find the faces of images, and everything about them."""
+    """Find the faces of images, and everything about them. Whole folders: --out."""
     from faceperc.predict import Predictor
 
     inputs = [*(images or []), *([str(sample_image())] if sample else [])]
+    if listed is not None:
+        from faceperc.batch.inputs import read_list
+
+        inputs += read_list(listed)
     if not inputs:
         raise UsageError("give an image, or --sample for the bundled one; see 'faceperc predict --help'")
+    if out is not None:
+        if json_file is not None or save is not None:
+            raise UsageError("--out goes without --json and --save: it writes one file and draws nothing")
+        from faceperc.batch.cli import run
+
+        code = run(
+            inputs,
+            out,
+            masks=masks,
+            workers=workers,
+            overwrite=overwrite,
+            model=model,
+            detector=detector,
+            tasks=_names(tasks),
+            threads=threads,
+            provider=provider,
+            min_score=min_score,
+            heads=heads,
+            tiles=tiles,
+        )
+        raise typer.Exit(code)
+    if masks is not None or workers is not None or overwrite:
+        raise UsageError(
+            "--masks, --workers and --overwrite go with --out FILE; see 'faceperc predict --help'"
+        )
     names = _names(tasks)
     predictor = Predictor(
         model,

@@ -80,7 +80,9 @@ def _read_file(source: str | os.PathLike[str], max_bytes: int) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: is a directory; pass the images in it")
+            raise ImageError(
+                f"{name}: is a directory; pass the images in it, or 'faceperc predict {name} --out FILE'"
+            )
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
             raise ImageError(f"{name}: is not a regular file; pass an image file or its bytes")
         _check_bytes(status.st_size, name, max_bytes)

@@ -116,17 +116,20 @@ class Mask(Kind):
             return _transform(self.mask, size, affine, Image.Resampling.NEAREST).astype(np.uint8), (left, top)
         return _best_class(self.scores, size, affine), (left, top)
 
-    def to_dict(self) -> dict[str, Any]:
-        """``box``, ``labels``, ``areas``, and ``png``: the class ids ``mask`` as a grey PNG in base64."""
+    def to_png(self) -> bytes:
+        """The class ids ``mask`` as a grey PNG file."""
         stream = io.BytesIO()
         Image.fromarray(self.mask).save(stream, "PNG")
-        png = base64.b64encode(stream.getvalue()).decode("ascii")
+        return stream.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """``box``, ``labels``, ``areas``, and ``png``: the class ids ``mask`` as a grey PNG in base64."""
         return {
             "kind": self.kind,
             "box": numbers(self.box, 3),
             "labels": list(self.labels),
             "areas": {label: round(area, 5) for label, area in self.areas.items()},
-            "png": png,
+            "png": base64.b64encode(self.to_png()).decode("ascii"),
         }
 
     def columns(self) -> dict[str, float | str]:

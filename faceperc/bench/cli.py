@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shlex
 from pathlib import Path
 
+from faceperc._cores import cores
 from faceperc._files import write_file
-from faceperc._machine import cores
 from faceperc._parser import CommandParser
 from faceperc.bench.predict import bench
 from faceperc.bench.report import document, markdown, show, update_page
 from faceperc.zoo import DEFAULT_MODEL
 
+# What else than prediction is timed; each module reads its own arguments.
+OTHERS = {
+    "train": "faceperc.bench.train",
+    "video": "faceperc.bench.video",
+    "folder": "faceperc.bench.folder",
+    "serve": "faceperc.bench.serve",
+}
+
 
 def main(args: list[str]) -> int:
-    """Time prediction, or with the first argument `train` a training, `video` a video or `serve` a service;
-    `--help` lists the options."""
-    if args[:1] == ["train"]:
-        from faceperc.bench.train import main as train
-
-        return train(args[1:])
-    if args[:1] == ["video"]:
-        from faceperc.bench.video import main as video
-
-        return video(args[1:])
-    if args[:1] == ["serve"]:
-        from faceperc.bench.serve import main as serve
-
-        return serve(args[1:])
+    """Time prediction, or what the first argument names (``OTHERS``); `--help` lists the options."""
+    if args and args[0] in OTHERS:
+        code: int = importlib.import_module(OTHERS[args[0]]).main(args[1:])
+        return code
     args = args[1:] if args[:1] == ["predict"] else args
     parser = CommandParser(
         prog="faceperc bench [predict]",
@@ -37,7 +36,8 @@ def main(args: list[str]) -> int:
         "by threads, the detector, the parts of a prediction, a new process and its memory. Ratios compare "
         "runs of the same round, by processor time with one thread and by time on the wall with more. U is "
         "the cost of timm's vit_tiny_patch16_224. 'faceperc bench train --help' times a training instead, "
-        "'faceperc bench video --help' faces through a video, 'faceperc bench serve --help' the service.",
+        "'faceperc bench video --help' faces through a video, 'faceperc bench folder --help' many images, "
+        "'faceperc bench serve --help' the service.",
         epilog="Example: faceperc bench mine.onnx mine-int8.onnx --json bench.json",
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="a name from 'faceperc models', or a file")

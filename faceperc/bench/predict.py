@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc import __version__
-from faceperc._machine import cores
+from faceperc._cores import cores
 from faceperc.bench.clock import Spread, Times, milliseconds, ratio, time_in_turn
 from faceperc.crop import FaceCrop
 from faceperc.detect import FaceDetector, fit

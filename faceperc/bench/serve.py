@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from faceperc._cores import cores
 from faceperc._files import write_file
-from faceperc._machine import cores
 from faceperc._parser import CommandParser
 from faceperc.bench.cli import count, counts
 from faceperc.bench.clock import Spread, digits

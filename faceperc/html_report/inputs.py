@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from faceperc._names import no_such_file
-from faceperc.errors import DataError, FacepercError, UsageError
+from faceperc.batch.inputs import find_images
+from faceperc.errors import DataError, FacepercError
 from faceperc.html_report.documents import Document, read_document
 from faceperc.predict import Predictor
-from faceperc.video.frames import _in_order, _is_image
 
 RESULTS = (".jsonl", ".ndjson", ".json")
 
@@ -44,25 +44,12 @@ def is_results(name: str) -> bool:
 
 
 def expand(inputs: Iterable[str]) -> list[str]:
-    """The inputs, with the images of a folder and of all folders in it in its place.
+    """The inputs, each once, with the images of folders and patterns in their place.
 
     Raises:
-        UsageError: if a folder holds no image or cannot be read.
+        UsageError: if a folder holds no image, or a pattern fits nothing.
     """
-    return [each for name in inputs for each in (_images_in(Path(name)) if Path(name).is_dir() else [name])]
-
-
-def _images_in(folder: Path) -> list[str]:
-    try:
-        images = sorted(
-            (path for path in folder.rglob("*") if _is_image(path) and path.is_file()),
-            key=lambda path: (path.parent, _in_order(path)),
-        )
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be read: {error.strerror or error}; check its rights") from error
-    if not images:
-        raise UsageError(f"{folder}: holds no images; name a folder of JPEG, PNG or WebP files")
-    return [str(path) for path in images]
+    return [each.path for each in find_images(inputs)]
 
 
 def read_inputs(names: Iterable[str], predictor: Predictor | None) -> Iterator[Result | Failure]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceperc._machine import cores
+from faceperc._cores import cores
 from faceperc.errors import UsageError
 from faceperc.zoo import DEFAULT_MODEL
 

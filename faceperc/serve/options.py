@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faceperc._machine import cores
+from faceperc._cores import cores
 from faceperc.errors import UsageError
 
 MAX_BATCH = 8
