@@ -211,7 +211,7 @@ def test_documents__damaged(change: dict[str, Any], reason: str) -> None:
         (["results.jsonl", "-o", "a.pdf"], 2, "name it .html"),
         (["results.jsonl", "-o", "no/such/a.html"], 2, "cannot be written"),
         (["results.jsonl", "-o", "a.html", "--max-faces", "0"], 2, "1 or more"),
-        (["empty", "-o", "a.html"], 2, "holds no images"),
+        (["empty", "-o", "a.html"], 2, "holds no image"),
         (["resluts.jsonl", "-o", "a.html"], 1, "did you mean results.jsonl"),
     ],
 )
