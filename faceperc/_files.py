@@ -22,11 +22,16 @@ _ADVICE = {
 }
 
 
-def write_file(path: str | Path, data: bytes) -> Path:
+def write_file(path: str | Path, data: bytes, *, durable: bool = False) -> Path:
     """Write under a temporary name in the same folder, then rename: no reader ever sees half a file.
 
     A link stays, and what it points to is written. What is no file, such as a pipe or ``/dev/null``, is
     written to and never replaced.
+
+    Args:
+        path: the file.
+        data: all that it is to hold.
+        durable: see ``Draft.finish``.
 
     Raises:
         UsageError: if the folder is missing or not writable, or ``path`` is a folder.
@@ -39,7 +44,7 @@ def write_file(path: str | Path, data: bytes) -> Path:
         draft = Draft(path)
         try:
             draft.path.write_bytes(data)
-            draft.finish()
+            draft.finish(durable=durable)
         finally:
             draft.discard()
     except UsageError:
@@ -56,8 +61,12 @@ class Draft:
         path: where to write until it is finished.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, scratch: Path | None = None) -> None:
         """Make room for a file.
+
+        Args:
+            path: the file.
+            scratch: a folder on the same disk where the draft is to grow, if not beside the file.
 
         Raises:
             UsageError: if the folder is missing or not writable.
@@ -65,18 +74,24 @@ class Draft:
         try:
             self._target = Path(os.path.realpath(path))
             # a folder of its own: the name is free and short, and the file gets the mode of any new file
-            self._scratch = tempfile.TemporaryDirectory(dir=self._target.parent, prefix=".")
+            self._scratch = tempfile.TemporaryDirectory(dir=scratch or self._target.parent, prefix=".")
         except (OSError, ValueError) as error:
             raise _refusal(path, error) from error
         self.path = Path(self._scratch.name, "draft")
 
-    def finish(self) -> None:
+    def finish(self, *, durable: bool = False) -> None:
         """Give the file its name.
+
+        Args:
+            durable: first wait until its data is on the disk, so that it is whole after a power cut too.
 
         Raises:
             UsageError: if it cannot be renamed.
         """
         try:
+            if durable:
+                with self.path.open("rb") as file:
+                    os.fsync(file.fileno())
             if self._target.exists():
                 shutil.copymode(self._target, self.path)
             os.replace(self.path, self._target)

@@ -161,7 +161,9 @@ class Predictor:
                 is detected then, and the faces keep this order and have the score NaN.
 
         Returns:
-            The faces, best first, then the heads that show none; empty where nothing was found.
+            The faces, best first, then the heads that show none; empty where nothing was found. With a model
+            in eight bits that measures its scales as it runs, such as faceperc-nano-int8, a face's answer
+            depends a little on the other faces of the image (docs/export.md).
 
         Raises:
             ImageError: if the image cannot be read.

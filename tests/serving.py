@@ -39,9 +39,12 @@ class GatedDetector:
 
 
 @contextmanager
-def serving(predictor: Predictor, options: Options | None = None) -> Iterator[httpx.Client]:
+def serving(
+    predictor: Predictor, options: Options | None = None, root_path: str = ""
+) -> Iterator[httpx.Client]:
     """A client whose addresses are those of the service."""
-    config = uvicorn.Config(create_app(predictor, options), log_level="warning", access_log=False)
+    app = create_app(predictor, options)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, root_path=root_path)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -17,15 +19,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import FakeDetector
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 import faceperc
 from faceperc.batch import job, predict_files
 from faceperc.batch.coco import coco_rle
-from faceperc.batch.inputs import find_images, read_list
+from faceperc.batch.formats import JsonLines
+from faceperc.batch.inputs import Input, find_images, read_list
 from faceperc.batch.rows import arrow_schema, columns, face_rows
 from faceperc.batch.store import Store, Tally
+from faceperc.batch.worker import Settings, Work
 from faceperc.cli import app
 from faceperc.errors import UsageError
 from faceperc.predict import Predictor
@@ -116,6 +121,27 @@ def test_list__of_any_names(tmp_path: Path) -> None:
     assert read_list(str(tmp_path / "list")) == ["a.jpg", "  b c.jpg", "\udcff.jpg"]
     with pytest.raises(UsageError, match="the list cannot be read: No such file"):
         read_list(str(tmp_path / "none"))
+
+
+def test_inputs__links_that_go_in_circles(photos: Path) -> None:
+    (photos / "sub" / "up").symlink_to(photos)
+    (photos / "same.png").symlink_to(photos / "00.png")  # another name is another image
+    assert len([*find_images([str(photos / "**" / "*.[pP][nN][gG]")])]) == 12
+    assert len([*find_images([str(photos)])]) == 12
+
+
+def test_inputs__missing_file_with_brackets_is_a_failure_of_its_own(photos: Path) -> None:
+    assert [image.path for image in find_images(["me [2].jpg", str(photos / "0[12].png")])] == [
+        "me [2].jpg",
+        str(photos / "01.png"),
+        str(photos / "02.png"),
+    ]
+
+
+def test_inputs__pattern_that_fits_folders(photos: Path) -> None:
+    assert [os.path.relpath(image.path, photos) for image in find_images([f"{photos}/s*"])] == [
+        "sub/Last.PNG"
+    ]
 
 
 # Rows
@@ -259,6 +285,64 @@ def test_out__names_that_are_no_text(photo: Path, tmp_path: Path, options: dict[
     assert read(tmp_path / "out.parquet")[0]["source"] == rf"{tmp_path}/caf\xe9.png"
 
 
+NAMES = [
+    "=1+1.png",
+    "@x.png",
+    "new\nline.png",
+    "cr\rx.png",
+    'com,ma"q".png',
+    "\x1b[31mred.png",
+    "a" * 250 + ".png",
+]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_out__hostile_names(
+    predict: Callable[..., Result],
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    """Also a folder that looks like a column of a table, and reasons with bytes that are no text."""
+    folder = tmp_path / "width=2024"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in NAMES:
+        shutil.copy(photo, name)
+    shutil.copy(photo, os.fsdecode(b"caf\xe9.png"))
+    bad = ["\x1b[2Jgone.png", os.fsdecode(b"caf\xe8.png")]
+    result = predict("--out", f"out.{suffix}", "--workers", "1", *NAMES, *bad)
+    assert result.exit_code == 1, result.stderr
+    assert "\x1b" not in result.stderr and "\\x1b[2Jgone" in result.stderr
+    rows = read(folder / f"out.{suffix}")
+    shown = [f"./{name}" if suffix == "csv" and name[0] in "=@" else name for name in NAMES]
+    assert [row["source"] for row in rows[:-2:2]] == shown
+    assert all(Path(name).exists() for name in shown) and rows[-2]["error"].startswith("no such file")
+    assert rows[-1]["error"] == r"no such file; did you mean caf\xe9.png?"
+
+
+def test_out__task_may_be_one_name(photo: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    predict_files([photo], tmp_path / "out.parquet", tasks="age", **options)
+    names = parquet.read_schema(tmp_path / "out.parquet").names
+    assert [name for name in names if "." in name and not name.startswith("box")] == ["age.value", "age.std"]
+
+
+def test_out__detector_of_ones_own_is_refused(photo: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="give its name or its file"):
+        predict_files([photo], tmp_path / "out.csv", **{**options, "detector": FakeDetector()})
+
+
+def test_results_that_cannot_be_written_are_a_failure_of_their_image(
+    photo: Path, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do = Work(Settings(**models, threads=1), JsonLines("png"))()
+    monkeypatch.setattr(faceperc.Faces, "to_dict", lambda _: [][1])
+    outcome = do(Input(str(photo)))
+    assert outcome.error is not None and "unexpected IndexError" in outcome.error
+    assert json.loads(str(outcome.encoded)) == {"source": str(photo), "error": outcome.error}
+
+
 def test_list__from_standard_input(predict: Callable[..., Result], photos: Path, tmp_path: Path) -> None:
     result = predict(
         "--list", "-", "--out", tmp_path / "out.jsonl", input=f"{photos}/01.png\n{photos}/02.png\n"
@@ -376,9 +460,15 @@ def test_interruption__a_later_run_goes_on(
     assert not Path(f"{out}.part").exists()
 
 
-def test_interruption__by_the_terminal(photos: Path, tmp_path: Path, options: dict[str, Any]) -> None:
-    """Ctrl-C reaches the whole group of processes: no worker complains, and what was done is kept."""
-    code = f"""
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_interruption__by_the_system(
+    photos: Path, tmp_path: Path, options: dict[str, Any], name: str, code: int
+) -> None:
+    """Ctrl-C reaches the whole group of processes: no worker complains, and what was done is kept.
+
+    So does the end of a service; to stop a container tells its first process only, which is easier.
+    """
+    program = f"""
 import os, signal, sys
 sys.path.insert(0, {str(ROOT / "tests")!r})
 import pytest
@@ -386,21 +476,98 @@ from test_batch import watch
 from faceperc.batch.cli import run
 
 if __name__ == "__main__":
-    watch(pytest.MonkeyPatch(), 6, lambda: os.killpg(0, signal.SIGINT))
+    watch(pytest.MonkeyPatch(), 6, lambda: os.killpg(0, signal.{name}))
     sys.exit(run([{str(photos)!r}], "out.jsonl", masks=None, **{options!r}))
 """
-    (tmp_path / "main.py").write_text(code)
+    (tmp_path / "main.py").write_text(program)
     command = [sys.executable, "main.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         command, cwd=tmp_path, env=environment, start_new_session=True, capture_output=True, text=True
     )
-    assert result.returncode == 130, result.stderr
+    assert result.returncode == code, result.stderr
     assert result.stderr.splitlines() == [
         "faceperc: stopped; what was done is in out.jsonl.part, the same command goes on"
     ]
     records = sorted(Path(f"{tmp_path}/out.jsonl.part").glob("*.json"))
     assert [each.name for each in records] == ["000000000.json", "000000004.json", "job.json"]
+
+
+@pytest.mark.parametrize("call", [3, 6, 7, 11])
+def test_interruption__between_a_result_and_its_count(
+    photos: Path, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    calls = itertools.count(1)
+    add = Tally.add
+
+    def interrupted(self: Tally, *arguments: Any) -> None:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        add(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "PART_IMAGES", 4)
+        patch.setattr(Tally, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict_files([photos], tmp_path / "out.jsonl", **options)
+    predict_files([photos], tmp_path / "out.jsonl", **options)
+    sources = [row["source"] for row in read(tmp_path / "out.jsonl")]
+    assert len(sources) == 22 and sources[::2] == sorted({*sources})
+
+
+def test_resumption__elsewhere_is_refused_where_names_are_relative(
+    photos: Path, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        watch(patch, 4, interrupt)
+        predict_files(["photos"], "out.jsonl", **options)
+    monkeypatch.chdir(photos)
+    with pytest.raises(UsageError, match="working_folder was"):
+        predict_files(["../photos"], "../out.jsonl", **options)
+    monkeypatch.chdir(tmp_path)
+    assert predict_files(["photos"], "out.jsonl", **options).images == 11
+
+
+def test_out__that_another_process_has_finished_meanwhile_is_kept(
+    photo: Path, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.jsonl"
+    enter = Store.__enter__
+
+    def late(self: Store) -> Store:
+        out.write_text("theirs")
+        return enter(self)
+
+    monkeypatch.setattr(Store, "__enter__", late)
+    with pytest.raises(UsageError, match="is there already"):
+        predict_files([photo], out, **options)
+    assert out.read_text() == "theirs" and not Path(f"{out}.part").exists()
+
+
+def test_out__on_a_full_disk_is_put_together_by_a_later_run(
+    photo: Path, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: JsonLines, parts: Any, target: Path, about: Any) -> None:
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(UsageError, match=r"No space left .* has the results"):
+        patch.setattr(JsonLines, "join", full)
+        predict_files([photo], tmp_path / "out.jsonl", **options)
+    assert not (tmp_path / "out.jsonl").exists()
+    (tmp_path / "out.jsonl.part" / ".killed").mkdir()  # the draft of a process that was killed
+    photo.unlink()  # it has been done
+    assert predict_files([photo], tmp_path / "out.jsonl", **options).faces == 2
+    assert {each.name for each in tmp_path.iterdir()} == {"out.jsonl"}
+
+
+def test_worker_that_imports_an_unguarded_program_is_told(
+    photo: Path, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(UsageError, match='under: if __name__ == "__main__":'):
+        predict_files([photo], tmp_path / "out.csv", **options)
 
 
 def test_killed_worker_costs_nothing(
@@ -444,3 +611,48 @@ def test_store__part_without_its_record_does_not_count(tmp_path: Path) -> None:
         store.begin({}, images)
         assert store.tally.images == 1 and [part.read_bytes() for part in store.parts()] == [b"1"]
         assert [image.path for image in store.images(1)] == ["b.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize("damage", [lambda part: part.write_bytes(b"2 222"), lambda part: part.unlink()])
+def test_store__part_that_is_not_whole_does_not_count(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    images = [*find_images(["a.jpg", "b.jpg", "c.jpg"])]
+    with Store(tmp_path / "a.csv") as store:
+        store.begin({}, images)
+        for data in (b"1", b"2 2222", b"3"):
+            store.add(data, Tally(images=1))
+        damage(store.parts()[1])
+    with Store(tmp_path / "a.csv") as store:
+        store.begin({}, images)
+        assert [part.read_bytes() for part in store.parts()] == [b"1"]
+        store.add(b"2", Tally(images=1))
+        assert not store.parts()[1].with_name("000000002.json").exists()  # what came after it is done again
+
+
+@pytest.mark.parametrize("file", ["images.jsonl", "job.json"])
+def test_store__damaged_job_is_named(tmp_path: Path, file: str) -> None:
+    with Store(tmp_path / "a.csv") as store:
+        store.begin({}, find_images(["a.jpg"]))
+        store.add(b"1", Tally(images=1))
+        (store.path / file).write_text("[")
+    with (
+        pytest.raises(UsageError, match=rf"{file}: is damaged .* remove the folder"),
+        Store(tmp_path / "a.csv") as store,
+    ):
+        store.begin({}, [])
+
+
+def test_store__folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.part").mkdir()
+    (tmp_path / "a.csv.part" / "mine").touch()
+    with pytest.raises(UsageError, match="is no unfinished job"):
+        Store(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv.part" / "mine").exists()
+
+
+def test_store__is_beside_the_file_that_a_link_means(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "a.csv").symlink_to(tmp_path / "disk" / "b.csv")
+    with Store(tmp_path / "a.csv") as store:
+        assert store.path == tmp_path / "disk" / "b.csv.part"

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ class Double:
 
     deadly: int = -1
     mark: Path | None = None
+    hangs: int = -1
     refuses: bool = False
     exits: bool = False
 
@@ -40,6 +42,8 @@ class Double:
             elif not self.mark.exists():
                 self.mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+        if number == self.hangs:
+            threading.Event().wait()
         return 2 * number
 
 
@@ -47,8 +51,8 @@ def lost(number: int, reason: str) -> tuple[int, str]:
     return number, reason
 
 
-def pool(workers: int, make: Double) -> WorkerPool[int, Any]:
-    return WorkerPool(workers, make, lost)
+def pool(workers: int, make: Double, **options: float) -> WorkerPool[int, Any]:
+    return WorkerPool(workers, make, lost, **options)
 
 
 def test_results_come_in_order() -> None:
@@ -82,7 +86,14 @@ def test_item_that_kills_is_given_up_and_the_rest_is_done() -> None:
     with pool(2, Double(deadly=7)) as workers:
         results = list(workers.run(range(40)))
     number, reason = results.pop(7)
-    assert number == 7 and "2 processes died over it, the last by SIGKILL" in reason and "fewer" in reason
+    assert number == 7 and "2 processes ended over it, the last by SIGKILL" in reason and "fewer" in reason
+    assert results == [2 * number for number in range(40) if number != 7]
+
+
+def test_item_that_hangs_is_given_up_and_the_rest_is_done() -> None:
+    with pool(2, Double(hangs=7), patience=2.0) as workers:
+        results = list(workers.run(range(40)))
+    assert results.pop(7) == (7, "2 processes ended over it, the last without an answer for 2 s")
     assert results == [2 * number for number in range(40) if number != 7]
 
 
@@ -92,6 +103,6 @@ def test_what_cannot_be_made_is_said_at_once() -> None:
 
 
 def test_processes_that_always_die_end_the_job() -> None:
-    message = "4 processes died before they could work, the last with exit code 3"
+    message = "4 processes died before they could work, the last with exit code 3; if memory"
     with pool(1, Double(exits=True)) as workers, pytest.raises(ModelError, match=message):
         list(workers.run(range(3)))

@@ -86,6 +86,15 @@ def test_open_models_are_not_pickled(arguments: dict[str, Any], data: bytes) -> 
     assert pickle.dumps(predictor) == before and pickle.loads(before)({"image": [data]}) == rows
 
 
+def test_rows_are_those_of_a_job(arguments: dict[str, Any], data: bytes, tmp_path: Path) -> None:
+    """Names that are no text are shown, and reasons begin without the name, which is in its own column."""
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")
+    cells = [{"bytes": data, "path": name}, {"bytes": None, "path": name}]
+    table = FacePredictor(tasks="age", **arguments)({"image": cells})
+    assert table["source"].to_pylist() == [rf"{tmp_path}/caf\xe9.png"] * 3
+    assert table["error"].to_pylist() == [None, None, "no such file; check the path"]
+
+
 @pytest.mark.parametrize(
     ("options", "batch", "reason"),
     [

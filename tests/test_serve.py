@@ -23,6 +23,7 @@ from serving import GatedDetector, metric, serving, wait_until
 from tiny_onnx import FACE_TASKS, build_face_model
 
 import faceperc
+from faceperc.errors import ModelError
 from faceperc.kinds import KINDS
 from faceperc.predict import Predictor
 from faceperc.serve.app import create_app
@@ -190,6 +191,14 @@ def test_forms_that_are_refused(client: httpx.Client, form: dict[str, Any], kind
     check_problem(client.post("/v1/faces", headers=headers, **form), 422, kind, detail)
 
 
+@pytest.mark.parametrize("name", ["name=a", "name=image; filename=b"])
+def test_a_form_of_very_many_parts_is_not_taken_apart(client: httpx.Client, name: str) -> None:
+    part = f"--x\r\nContent-Disposition: form-data; {name}\r\n\r\n\r\n".encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    form = client.post("/v1/faces", headers=headers, content=part * 100 + b"--x--")
+    check_problem(form, 422, "damaged-form", "more than 50 parts; send the image alone")
+
+
 def test_a_form_has_the_limit_of_a_file(narrow: httpx.Client) -> None:
     form = narrow.post("/v1/faces", files={"image": bytes(100_001)})
     check_problem(form, 413, "too-many-bytes", "100,000 bytes")
@@ -266,6 +275,9 @@ def test_addresses(client: httpx.Client) -> None:
     check_problem(client.get("/nowhere"), 404, "no-such-address", "there is nothing at /nowhere")
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
+    for path in ("/", "/healthz", "/readyz"):
+        assert client.head(path).status_code == 200 and client.head(path).content == b""
+    check_problem(client.post("/v1/faces/"), 404, "no-such-address", "there is nothing at /v1/faces/")
     before = metric(client, 'faceperc_requests_total{route="other",status="404"}')
     for number in range(3):
         client.get(f"/made/up/{number}")
@@ -430,10 +442,40 @@ def test_a_bug_is_told_as_one(face_model: Path, png: bytes, monkeypatch: pytest.
     predictor = Predictor(face_model, detector=FakeDetector(), threads=1)
     with serving(predictor) as client:
         monkeypatch.setattr(predictor, "batch", lambda *_, **__: 1 / 0)
-        check_problem(client.post("/v1/faces", content=png), 500, "internal", "a bug of the service")
+        answer = client.post("/v1/faces", content=png)
+        check_problem(answer, 500, "internal", "a bug of the service")
+        assert answer.headers["Cache-Control"] == "no-store"
         monkeypatch.undo()
         assert client.post("/v1/faces", content=png).status_code == 200
         assert metric(client, 'faceperc_requests_total{route="/v1/faces",status="500"}') == 1
+
+
+def test_a_model_that_fails_is_a_bug_without_details(
+    face_model: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(face_model, detector=FakeDetector(), threads=1)
+    with serving(predictor) as client:
+        monkeypatch.setattr(predictor.model, "run", lambda *_: fail(face_model))
+        answer = client.post("/v1/faces", content=png)
+        check_problem(answer, 500, "internal", "a bug of the service")
+        assert str(face_model) not in answer.text
+        monkeypatch.undo()
+        assert client.post("/v1/faces", content=png).status_code == 200
+
+
+def fail(path: Path) -> None:
+    raise ModelError(f"{path}: failed")
+
+
+def test_under_a_prefix_that_stays(predictor: Predictor, png: bytes) -> None:
+    """As with `uvicorn --root-path /p`."""
+    with serving(predictor, Options(key=KEY), root_path="/p") as client:
+        client.headers["Authorization"] = f"Bearer {KEY}"
+        assert httpx.get(client.base_url.join("/healthz")).status_code == 200
+        assert client.post("/v1/faces", content=png).status_code == 200
+        wrong = client.post("/v1/faces?task=pose", content=png)
+        check_problem(wrong, 422, "wrong-parameter", "did you mean 'tasks'")
+        assert metric(client, 'faceperc_requests_total{route="/v1/faces",status="200"}') == 1
 
 
 def test_pages_of_other_origins(predictor: Predictor, client: httpx.Client, png: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from faceperc._names import unknown_name
+from faceperc.batch.inputs import shown
 from faceperc.batch.rows import Row, arrow_schema, columns, face_rows, failed_row, import_pyarrow
 from faceperc.batch.worker import Settings, attempt
 from faceperc.errors import UsageError
@@ -55,8 +56,6 @@ class FacePredictor:
         """
         import_pyarrow()
         columns({}, masks)  # checks it
-        if options.get("tasks") is not None:
-            options["tasks"] = tuple(options["tasks"])
         self._column, self._keep, self._masks = column, tuple(keep), masks
         self._settings = Settings(model, threads=threads, **options)
         self._predictor: Predictor | None = None
@@ -102,13 +101,15 @@ class FacePredictor:
         return table
 
     def _rows(self, predictor: Predictor, cell: Any) -> list[Row]:
-        source, image = _image(cell)
+        path, image = _image(cell)
+        source = None if path is None else shown(path)
         if image is None:
             return [failed_row(source, "there is no image")]
-        found = attempt(predictor, image)
-        if isinstance(found, str):
-            return [failed_row(source, found)]
-        return face_rows(found, self._masks, source)
+        return attempt(
+            lambda: face_rows(predictor(image), self._masks, source),
+            lambda reason: [failed_row(source, reason)],
+            path,
+        )
 
 
 def _cells(column: Any) -> Iterator[Any]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import csv
-import io
 import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from faceperc.batch.coco import coco_rle, import_pycocotools
@@ -112,20 +112,25 @@ class Table(Format):
 
 @dataclass(frozen=True)
 class Csv(Table):
-    """Text; lists are JSON in a cell, a PNG is base64."""
+    """Text; lists are JSON in a cell, a PNG is base64.
+
+    Spreadsheets run a cell that begins like a formula. Only a file's name can, and gets ``./`` before it.
+    """
 
     def part(self, encoded: Sequence[Any]) -> bytes:
         """Rows without the header."""
-        return self._text([[_cell(row.get(name)) for name in self.types] for rows in encoded for row in rows])
+        cells = [[_cell(row.get(name)) for name in self.types] for rows in encoded for row in rows]
+        return self._text([[_harmless(source), *rest] for source, *rest in cells])
 
     def join(self, parts: Iterable[Path], target: Path, about: dict[str, Any]) -> None:
         """Header and rows; there is no place for ``about``."""
         _concatenate(parts, target, self._text([list(self.types)]))
 
     def _text(self, rows: list[list[Any]]) -> bytes:
-        stream = io.StringIO(newline="")
-        csv.writer(stream, lineterminator="\n").writerows(rows)
-        return stream.getvalue().encode("utf-8")
+        lines: list[str] = []
+        # a carriage return in a cell is quoted only where the lines end with one
+        csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n").writerows(rows)
+        return "".join(f"{line[:-2]}\n" for line in lines).encode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,8 @@ class Parquet(Table):
         with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
             group: list[Any] = []
             for part in parts:
-                group.append(parquet.read_table(part, schema=schema))
+                # not read_table, which takes columns from folders that are called like year=2024
+                group.append(parquet.ParquetFile(part).read())
                 if sum(len(table) for table in group) >= GROUP:
                     writer.write_table(pa.concat_tables(group).combine_chunks())
                     group.clear()
@@ -193,6 +199,11 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return json.dumps(value, separators=(",", ":"))
     return value
+
+
+def _harmless(source: str) -> str:
+    """The path in other words, if it begins as a formula does."""
+    return f"./{source}" if source.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else source
 
 
 def _concatenate(parts: Iterable[Path], target: Path, head: bytes) -> None:

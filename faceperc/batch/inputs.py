@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from faceperc.errors import UsageError
@@ -35,9 +37,9 @@ def find_images(names: Iterable[str | os.PathLike[str]]) -> Iterator[Input]:
     """The images that are named, each once.
 
     Args:
-        names: files, folders, or patterns such as ``photos/**/*.jpg``. Of a folder it is all files below it
-            whose names end as those of images do, in the order of their names; what is hidden is left out,
-            and links to folders are not followed.
+        names: files, folders, or patterns such as ``photos/**/*.jpg``, which stand for the files and folders
+            that they fit. Of a folder it is all files below it whose names end as those of images do, in the
+            order of their names; what is hidden is left out, and links to folders are not followed.
 
     Returns:
         The images. A folder below one that is named which cannot be read is one with an ``error``.
@@ -46,12 +48,15 @@ def find_images(names: Iterable[str | os.PathLike[str]]) -> Iterator[Input]:
         UsageError: if a folder that is named has no image, or a pattern fits nothing.
     """
     seen: set[str] = set()
+    # a pattern follows links to folders, also in circles; links to files are images of their own
+    real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     for each in names:
         name = os.fspath(each)
         count = 0
         for found in _images_of(name):
             count += 1
-            place = os.path.abspath(found.path)
+            folder, file = os.path.split(os.path.abspath(found.path))
+            place = os.path.join(real_folder(folder), file)
             if place not in seen:
                 seen.add(place)
                 yield found
@@ -85,11 +90,16 @@ def shown(path: str) -> str:
 
 
 def _images_of(name: str) -> Iterator[Input]:
-    if os.path.isdir(name):
-        return _in_folder(name)
     if not os.path.lexists(name) and glob.has_magic(name):
-        return map(Input, sorted(glob.iglob(name, recursive=True)))
-    return iter([Input(name)])  # whoever reads it says so if it is missing
+        found = sorted(glob.iglob(name, recursive=True))
+        if found or not {*"*?"}.isdisjoint(name):  # else it may be a file that is gone, such as "me [2].jpg"
+            return chain.from_iterable(map(_named, found))
+    return _named(name)
+
+
+def _named(name: str) -> Iterator[Input]:
+    """A folder's images, or the file; whoever reads it says so if it is missing."""
+    return _in_folder(name) if os.path.isdir(name) else iter([Input(name)])
 
 
 def _in_folder(folder: str) -> Iterator[Input]:

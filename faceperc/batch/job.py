@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Iterable
@@ -72,9 +73,8 @@ def predict_files(
     target, names = Path(out), [os.fspath(name) for name in images]
     if workers is not None and workers < 1:
         raise UsageError(f"workers is a positive integer; got {workers}")
+    _check_can_spawn()
     _check_out(target, overwrite)
-    if options.get("tasks") is not None:
-        options["tasks"] = tuple(options["tasks"])
     settings = Settings(model, **options)
     predictor = settings.open()  # whatever is wrong with the settings is said before the work
     form = choose_format(target, predictor.tasks, masks)
@@ -83,10 +83,12 @@ def predict_files(
     del predictor
     start = time.monotonic()
     with Store(target) as store:
-        store.begin({"images": [os.path.abspath(name) for name in names], **about["job"]}, find_images(names))
+        _check_out(target, overwrite)  # another process may have finished the same job meanwhile
+        store.begin({**_named(names), **about["job"]}, find_images(names))
         before = store.tally.images
         with progress(store.total, before) as advance:
             _work_off(store, Work(settings, form), workers, advance)
+        _check_out(target, overwrite)
         _write(store, form, target, about)
         print_summary(store.tally, before, time.monotonic() - start, str(out))
         return store.tally
@@ -115,7 +117,7 @@ class _Part:
         self._begin()
 
     def _begin(self) -> None:
-        self._encoded: list[Any] = []
+        self._outcomes: list[Outcome] = []
         self._tally = Tally()
         self._since = time.monotonic()
 
@@ -128,7 +130,7 @@ class _Part:
         return total
 
     def add(self, outcome: Outcome) -> None:
-        self._encoded.append(outcome.encoded)
+        self._outcomes.append(outcome)
         self._tally.add(outcome.source, outcome.faces, outcome.error)
         if (
             self._tally.images >= PART_IMAGES
@@ -138,10 +140,31 @@ class _Part:
             self.keep()
 
     def keep(self) -> None:
-        encoded, tally = self._encoded, self._tally
+        outcomes, tally = self._outcomes, Tally()
         self._begin()  # first: should Ctrl-C come now, these are done again, and never kept twice
-        if encoded:
-            self._store.add(self._form.part(encoded), tally)
+        for each in outcomes:  # counted here: Ctrl-C may have come between an outcome and its count
+            tally.add(each.source, each.faces, each.error)
+        if outcomes:
+            self._store.add(self._form.part([each.encoded for each in outcomes]), tally)
+
+
+def _check_can_spawn() -> None:
+    """Refuse to start processes in a worker that imports the program: each of its own would do so again.
+
+    Raises:
+        UsageError: if this is such a worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise UsageError(
+            "each worker imports the program that calls predict_files, and must not call it again; put the "
+            'call under: if __name__ == "__main__":'
+        )
+
+
+def _named(names: list[str]) -> dict[str, Any]:
+    """The inputs as settings; relative ones are the same images only in the same folder."""
+    places = {"images": [os.path.abspath(name) for name in names]}
+    return places if all(map(os.path.isabs, names)) else {**places, "working_folder": os.getcwd()}
 
 
 def _check_out(target: Path, overwrite: bool) -> None:
@@ -164,7 +187,8 @@ def _share_cores(workers: int | None, settings: Settings, provider: str) -> tupl
 def _about(predictor: Predictor, settings: Settings, masks: str) -> dict[str, Any]:
     """What the results depend on (``job``), and what the model says of its answers."""
     detector = predictor.detector
-    assert isinstance(detector, FaceDetector) and isinstance(detector.model, OnnxModel)  # opened by Settings
+    if not isinstance(detector, FaceDetector) or not isinstance(detector.model, OnnxModel):
+        raise UsageError(f"each process opens the detector: give its name or its file; got {detector!r}")
     metadata = predictor.metadata
     plain = asdict(settings)
     job = {
@@ -187,10 +211,10 @@ def _about(predictor: Predictor, settings: Settings, masks: str) -> dict[str, An
 
 def _write(store: Store, form: Format, target: Path, about: dict[str, Any]) -> None:
     """Put the parts together; the file appears when it is complete."""
-    draft = Draft(target)
+    draft = Draft(target, scratch=store.path)  # whatever happens, it goes with that folder
     try:
         form.join(store.parts(), draft.path, about)
-        draft.finish()
+        draft.finish(durable=True)  # the parts are removed next
     except OSError as error:
         raise UsageError(
             f"{target}: cannot be written: {error.strerror or error}; {store.path} has the results: run the "

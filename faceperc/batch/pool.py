@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ AHEAD = 2  # items that a process has: one to work on, and the next
 WINDOW = 32  # items per process that may be out or wait for an earlier one: bounds the memory
 ATTEMPTS = 2  # how often an item is tried over which processes die
 MAX_UNBORN = 2  # processes, beyond one for each worker, that may die in a row before they are ready
+PATIENCE = 900.0  # seconds that a process may take for an item; whoever takes longer hangs, and is ended
 MAX_LOST = 10  # items in a row over which processes may die: then it is not the items' fault
 
 _READY = "ready"
@@ -36,6 +38,8 @@ class _Worker(Generic[Item]):
     process: BaseProcess
     pipe: Connection
     is_ready: bool = False
+    is_stuck: bool = False
+    since: float = 0.0  # when it began its first item
     items: deque[tuple[int, Item]] = field(default_factory=deque)  # in the order in which it does them
 
     @property
@@ -54,6 +58,7 @@ class WorkerPool(Generic[Item, Result]):
         workers: int,
         make: Callable[[], Callable[[Item], Result]],
         lost: Callable[[Item, str], Result],
+        patience: float = PATIENCE,
     ) -> None:
         """Describe the work; the processes start with ``run``.
 
@@ -62,10 +67,12 @@ class WorkerPool(Generic[Item, Result]):
             make: called once in each process, gives the function that does an item there. It is pickled,
                 and so are items and results.
             lost: the result of an item over which processes died; gets the reason.
+            patience: seconds that an item may take; a process that takes longer is killed.
         """
         self._count = workers
         self._make = make
         self._lost = lost
+        self._patience = patience
         self._workers: list[_Worker[Item]] = []
         self._again: deque[tuple[int, Item]] = deque()
         self._done: dict[int, Result] = {}  # those that wait for an earlier one
@@ -130,6 +137,8 @@ class WorkerPool(Generic[Item, Result]):
                     except StopIteration:
                         return False
                     self._taken += 1
+                if not worker.items:
+                    worker.since = time.monotonic()
                 worker.items.append((number, item))
                 with contextlib.suppress(OSError):  # it died, which the next to read its pipe finds
                     worker.pipe.send(item)
@@ -138,7 +147,7 @@ class WorkerPool(Generic[Item, Result]):
     def _receive(self) -> None:
         """Wait until a process says something or dies."""
         by_pipe = {worker.pipe: worker for worker in self._workers}
-        for pipe in wait(list(by_pipe)):
+        for pipe in wait(list(by_pipe), self._end_the_stuck()):
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
                 message = worker.pipe.recv()
@@ -152,8 +161,19 @@ class WorkerPool(Generic[Item, Result]):
                 self._unborn = 0
                 continue
             number, _ = worker.items.popleft()
+            worker.since = time.monotonic()
             self._done[number] = message
             self._lost_in_a_row = 0
+
+    def _end_the_stuck(self) -> float | None:
+        """Kill processes that hang; returns the seconds until the next one may."""
+        at_work = [worker for worker in self._workers if worker.items and not worker.is_stuck]
+        now = time.monotonic()
+        for worker in at_work:
+            if now - worker.since > self._patience and not worker.pipe.poll():  # poll: it has answered
+                worker.is_stuck = True
+                worker.process.kill()  # the end of its pipe tells
+        return min((max(0.0, each.since + self._patience - now) + 0.1 for each in at_work), default=None)
 
     def _bury(self, worker: _Worker[Item]) -> None:
         """Take up what a dead process has left."""
@@ -161,23 +181,33 @@ class WorkerPool(Generic[Item, Result]):
         worker.pipe.close()
         self._workers.remove(worker)
         how = _how_it_ended(worker.process.exitcode)
+        if worker.is_stuck:
+            how = f"without an answer for {self._patience:g} s"
         self._unborn += not worker.is_ready
         if self._unborn > self._count + MAX_UNBORN:
-            raise ModelError(f"{self._unborn} processes died before they could work, the last {how}")
+            raise ModelError(
+                f"{self._unborn} processes died before they could work, the last {how}{_advice(worker)}"
+            )
         for place, (number, item) in enumerate(worker.items):
             if place == 0:  # this one it worked on
                 self._attempts[number] += 1
             if self._attempts[number] < ATTEMPTS:
                 self._again.append((number, item))
             else:
-                reason = f"{ATTEMPTS} processes died over it, the last {how}; {_ADVICE}"
+                reason = f"{ATTEMPTS} processes ended over it, the last {how}{_advice(worker)}"
                 self._done[number] = self._lost(item, reason)
                 self._lost_in_a_row += 1
         if self._lost_in_a_row > MAX_LOST:
-            raise ModelError(f"processes die over every item, the last {how}; {_ADVICE}")
+            raise ModelError(f"processes end over every item, the last {how}{_advice(worker)}")
 
 
-_ADVICE = "if memory ran out, use fewer workers"
+def _advice(worker: _Worker[Any]) -> str:
+    """What to do about the end of a process."""
+    if worker.is_stuck:
+        return ""
+    if not worker.is_ready and worker.process.exitcode == 1:
+        return '; a program that starts them is a file, and does so under: if __name__ == "__main__":'
+    return "; if memory ran out, use fewer workers"
 
 
 def _how_it_ended(code: int | None) -> str:

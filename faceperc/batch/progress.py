@@ -72,7 +72,7 @@ def print_summary(tally: Tally, done_before: int, seconds: float, target: str) -
         return
     console.print(Text(f"{_number(tally.failed, 'image')} failed:"), soft_wrap=True)
     for source, error in tally.failures:
-        console.print(Text(f"  {source}: {error}"), soft_wrap=True)
+        console.print(Text(_printable(f"  {source}: {error}")), soft_wrap=True)
     if tally.failed > len(tally.failures):
         rest = tally.failed - len(tally.failures)
         console.print(
@@ -98,6 +98,11 @@ class _Lines:
             f"{tally.images:,} of {self._total:,} images, {rate:.1f} images/s, {_counts(tally)}, {left} left"
         )
         self._console.print(Text(text), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """On one line, and without the codes by which the name of a file could command a terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _counts(tally: Tally) -> str:

@@ -2,10 +2,12 @@
 
 ``results.parquet.part/`` holds
 
+- ``lock``: held by the process that works here,
 - ``job.json``: the settings,
 - ``images.jsonl``: the images, a JSON list ``[path, error or null]`` per line. Lines are added, never moved,
 - ``000000000.part``, ``000000000.json``: for each part, named by the number of its first image, its data and
-  then its record, without which the data does not count.
+  then its record, without which the data does not count. A record tells the data's size too: data that is
+  missing or cut off does not count either.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import reprlib
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -77,9 +80,9 @@ class Store:
         """Open or make the folder beside a target.
 
         Raises:
-            UsageError: if it cannot be made, or another process works in it.
+            UsageError: if it cannot be made, is somebody else's, or another process works in it.
         """
-        self.path = target.with_name(f"{target.name}.part")
+        self.path = folder_of(target)
         self.total = 0
         self.tally = Tally()
         self._parts: list[Path] = []
@@ -87,6 +90,10 @@ class Store:
         self._settings = self.path / "job.json"
         try:
             self.path.mkdir(exist_ok=True)
+            if any(self.path.iterdir()) and not (self.path / "lock").exists():
+                raise UsageError(
+                    f"{self.path}: is no unfinished job, but has other files; choose another name"
+                )
             self._lock = _lock(self.path)
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be made: {error.strerror or error}") from error
@@ -97,9 +104,9 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         """Let others have the folder, and remove it if it holds no job."""
-        os.close(self._lock)
         if not self._settings.exists():
-            self.remove()
+            self.remove()  # while it is locked: afterwards it may be another's
+        os.close(self._lock)
 
     def begin(self, settings: dict[str, Any], images: Iterable[Input]) -> None:
         """Begin a job, or go on with the one that is here: images that came since are added at its end.
@@ -109,13 +116,14 @@ class Store:
             images: the images that are wanted.
 
         Raises:
-            UsageError: if the job that is here has other settings.
+            UsageError: if the job that is here has other settings, or is damaged.
         """
         known: dict[str, str | None] = {}
         if self._settings.exists():
             self._check(settings)
-            known = {image.path: image.error for image in self.images()}
+            known = self._known()
             self._read_records()
+            self._clear_up()
         is_longer = False
         for image in images:
             is_longer |= image.path not in known
@@ -124,9 +132,9 @@ class Store:
             draft = Draft(self._images)
             with draft.path.open("w", encoding="ascii") as file:
                 file.writelines(json.dumps(pair) + "\n" for pair in known.items())
-            draft.finish()
+            draft.finish(durable=True)
         self.total = len(known)
-        write_file(self._settings, json.dumps(settings, indent=2).encode())
+        write_file(self._settings, json.dumps(settings, indent=2).encode(), durable=True)
 
     def images(self, start: int = 0) -> Iterator[Input]:
         """The images of the job from a number on."""
@@ -137,8 +145,9 @@ class Store:
     def add(self, data: bytes, tally: Tally) -> None:
         """Keep the next images' part of the result."""
         part = self.path / f"{self.tally.images:09}.part"
-        write_file(part, data)
-        write_file(part.with_suffix(".json"), json.dumps(asdict(tally)).encode())
+        record = {"bytes": len(data), **asdict(tally)}
+        write_file(part, data, durable=True)
+        write_file(part.with_suffix(".json"), json.dumps(record).encode(), durable=True)
         self._parts.append(part)
         self.tally += tally
 
@@ -156,7 +165,7 @@ class Store:
         except (OSError, ValueError) as error:
             raise UsageError(f"{self._settings}: is damaged ({error}); remove the folder") from error
         changed = [
-            f"{name} was {before.get(name)!r}, now {settings.get(name)!r}"
+            f"{name} was {reprlib.repr(before.get(name))}, now {reprlib.repr(settings.get(name))}"
             for name in {**before, **settings}
             if before.get(name) != settings.get(name)
         ]
@@ -166,15 +175,39 @@ class Store:
                 "with those, choose another file, or remove the folder to begin anew"
             )
 
+    def _known(self) -> dict[str, str | None]:
+        try:
+            return {image.path: image.error for image in self.images()}
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{self._images}: is damaged ({error}); remove the folder") from error
+
     def _read_records(self) -> None:
-        """The parts that are complete: up to the first that is missing."""
+        """The parts that are complete: up to the first that is not."""
         while (record := self.path / f"{self.tally.images:09}.json").exists():
             try:
-                tally = Tally(**json.loads(record.read_text()))
-            except (OSError, ValueError, TypeError) as error:
+                fields = json.loads(record.read_text())
+                size, tally = fields.pop("bytes"), Tally(**fields)
+            except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
                 raise UsageError(f"{record}: is damaged ({error}); remove the folder") from error
-            self._parts.append(record.with_suffix(".part"))
+            part = record.with_suffix(".part")
+            if not part.is_file() or part.stat().st_size != size:
+                return  # its images and all after them are done again
+            self._parts.append(part)
             self.tally += tally
+
+    def _clear_up(self) -> None:
+        """Remove what does not count: records after a gap, and drafts of a process that was killed."""
+        for record in self.path.glob("*[0-9].json"):
+            if int(record.stem) >= self.tally.images:
+                record.unlink()
+        for draft in self.path.glob(".*"):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def folder_of(target: Path) -> Path:
+    """Where the unfinished job for a file is: beside the file itself, where it is named by a link."""
+    real = Path(os.path.realpath(target)) if target.is_symlink() else target
+    return real.with_name(f"{real.name}.part")
 
 
 def _lock(folder: Path) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from faceperc.batch.formats import Encoded, Format
 from faceperc.batch.inputs import Input, shown
 from faceperc.errors import FacepercError
-from faceperc.image import ImageSource
 from faceperc.predict import Predictor
-from faceperc.results import Faces
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,17 @@ class Settings:
 
     model: str
     detector: str | None = None
-    tasks: tuple[str, ...] | None = None
+    tasks: str | Iterable[str] | None = None
     threads: int | None = None
     provider: str | None = None
     min_score: float | None = None
     heads: bool = False
     tiles: bool | str = False
+
+    def __post_init__(self) -> None:
+        """Keep the names of the tasks: an iterator would not survive the way to a process."""
+        if self.tasks is not None and not isinstance(self.tasks, str):
+            object.__setattr__(self, "tasks", tuple(self.tasks))
 
     def open(self) -> Predictor:
         """The predictor, with its detector open.
@@ -40,16 +45,28 @@ class Settings:
         return predictor
 
 
-def attempt(predictor: Predictor, image: ImageSource) -> Faces | str:
-    """The faces of an image, or why it could not be done: among many, none may stop the others."""
+def attempt(work: Callable[[], Result], failed: Callable[[str], Result], name: str | None = None) -> Result:
+    """Do all that is to be done with an image: among many, none may stop the others.
+
+    Args:
+        work: does it.
+        failed: the result of an image that could not be done; gets the reason, as text that any file takes.
+        name: of the image, with which messages begin; it is left out of the reason.
+    """
     try:
-        return predictor(image)
+        return work()
     except FacepercError as error:
-        return str(error)
+        reason = str(error)
     except MemoryError:
-        return "memory ran out; use fewer workers"
+        reason = "memory ran out; use fewer workers"
     except Exception as error:  # a bug of ours, or of a detector of the user's
-        return f"unexpected {type(error).__name__}: {error}; please report it"
+        reason = f"unexpected {type(error).__name__}: {error}; please report it"
+    return failed(plain_reason(reason, name))
+
+
+def plain_reason(reason: str, name: str | None) -> str:
+    """A reason without the name of the image before it, which is in another column."""
+    return shown(reason if name is None else reason.removeprefix(f"{name}: "))
 
 
 @dataclass(frozen=True)
@@ -92,16 +109,14 @@ class Work:
 
     def lost(self, image: Input, reason: str) -> Outcome:
         """The outcome of an image that could not be done."""
-        source = shown(image.path)
-        # messages begin with the name of the image: once is enough
-        reason = reason.removeprefix(f"{image.path}: ")
+        source, reason = shown(image.path), plain_reason(reason, image.path)
         return Outcome(source, self.form.failed(source, reason), error=reason)
 
     def _do(self, predictor: Predictor, image: Input) -> Outcome:
+        def work() -> Outcome:
+            faces = replace(predictor(image.path), source=shown(image.path))
+            return Outcome(shown(image.path), self.form.encode(faces), len(faces))
+
         if image.error is not None:
             return self.lost(image, image.error)
-        found = attempt(predictor, image.path)
-        if isinstance(found, str):
-            return self.lost(image, found)
-        faces = replace(found, source=shown(image.path))
-        return Outcome(shown(image.path), self.form.encode(faces), len(faces))
+        return attempt(work, lambda reason: self.lost(image, reason), image.path)

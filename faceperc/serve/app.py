@@ -17,7 +17,7 @@ from faceperc.predict import Predictor
 from faceperc.results import Faces
 from faceperc.serve import engine, schema
 from faceperc.serve.body import REQUEST_BODY
-from faceperc.serve.guard import Guard
+from faceperc.serve.guard import HEADERS, Guard
 from faceperc.serve.metrics import CONTENT_TYPE
 from faceperc.serve.openapi import openapi_of, problems
 from faceperc.serve.options import Options
@@ -53,9 +53,10 @@ def create_app(predictor: Predictor, options: Options | None = None) -> FastAPI:
 
     # the pages that FastAPI makes of the schema load their scripts from the network
     app = FastAPI(title="faceperc", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.router.redirect_slashes = False  # to an address that lacks what a proxy has stripped
     _add_faces(app, service)
     _add_about(app, service)
-    add_handlers(app)
+    add_handlers(app, HEADERS)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
@@ -140,10 +141,12 @@ def _add_about(app: FastAPI, service: Service) -> None:
             detector=service.detector,
         )
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", summary="Whether the process answers")
     async def healthz() -> schema.Status:
         return schema.Status(status="ok")
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether a request would be taken now", responses=problems(503))
     async def readyz() -> schema.Status:
         if service.is_busy:
@@ -154,6 +157,7 @@ def _add_about(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def home() -> Response:
         return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})

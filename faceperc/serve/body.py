@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import File, create_form_parser
+from python_multipart.multipart import File, create_form_parser, parse_options_header
 
 from faceperc.errors import ImageError, ImageFormatError, ImageTooLargeError
 from faceperc.image import image_size
@@ -14,6 +14,7 @@ from faceperc.serve.problem import Refusal
 FORM = "multipart/form-data"
 FIELD = "image"
 FORM_SPACE = 10_000  # bytes that a form may have besides the file
+MAX_PARTS = 50  # of a form; each costs time, and a small body can hold a million
 # libjpeg goes over all pixels once for each scan of a progressive file. Programs write about ten; a small
 # file can hold thousands and take minutes.
 MAX_SCANS = 100
@@ -99,6 +100,9 @@ def _too_many(options: Options) -> Refusal:
 
 def _form_file(body: bytes, content_type: str) -> bytes:
     files: dict[str, bytes] = {}
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if body.count(b"--" + boundary) > MAX_PARTS + 1:  # and the end
+        raise Refusal(422, "damaged-form", f"the form has more than {MAX_PARTS} parts; send the image alone")
 
     def keep(file: File) -> None:
         file.file_object.seek(0)

@@ -130,6 +130,8 @@ def run(predictor: Predictor, options: Options, host: str, port: int) -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
+        http="h11",  # whatever else is installed: this one bounds the size of the headers
+        ws="none",
         log_level="error",
         access_log=False,
         server_header=False,

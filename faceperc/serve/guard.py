@@ -44,6 +44,7 @@ class Guard:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         begin, status = time.perf_counter(), 500
+        path = path_of(scope)
 
         async def send_more(message: Message) -> None:
             nonlocal status
@@ -55,14 +56,20 @@ class Guard:
             await send(message)
 
         try:
-            if scope["path"] in OPEN or self._options.accepts(_key(Headers(scope=scope))):
+            if path in OPEN or self._options.accepts(_key(Headers(scope=scope))):
                 await self._app(scope, receive, send_more)
             else:
                 await _no_key().response()(scope, receive, send_more)
         finally:
-            route = scope["path"] if scope["path"] in self._routes else "other"
+            route = path if path in self._routes else "other"
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begin)
+
+
+def path_of(scope: Scope) -> str:
+    """The address without the prefix under which the server has the application."""
+    path, prefix = scope["path"], scope.get("root_path", "")
+    return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
 
 
 def _key(headers: Headers) -> str:

@@ -42,8 +42,13 @@ class Refusal(Exception):
         return JSONResponse(problem.model_dump(), self.status, self.headers, MEDIA_TYPE)
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Let each error of an application become a problem."""
+def add_handlers(app: FastAPI, always: Mapping[str, str]) -> None:
+    """Let each error of an application become a problem.
+
+    Args:
+        app: the application.
+        always: headers that every answer has; the answer to a bug goes past what adds them to the others.
+    """
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> JSONResponse:
@@ -63,13 +68,13 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def wrong_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
-        known = QUERIES[request.url.path].model_fields
+        known = QUERIES[request.scope["route"].path].model_fields
         return Refusal(422, "wrong-parameter", _describe(error.errors(), known)).response()
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
         # after an error that nobody caught the server closes the connection
-        headers = {"Connection": "close"}
+        headers = {**always, "Connection": "close"}
         return Refusal(500, "internal", "a bug of the service, which its log tells of", headers).response()
 
 
