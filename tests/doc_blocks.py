@@ -18,7 +18,7 @@ REASONS = {
     "needs a camera",
     "needs a compiler",
     "needs a data set that its authors give",
-    "needs a running service",
+    "needs a cluster",
     "needs a GPU",
     "needs OpenVINO",
     "needs TensorRT",

@@ -29,7 +29,7 @@ APPENDED = {
     "pretrain": [*TRAIN, "--data.batch_size=2"],
 }
 
-
+SMALL = Path("runs/tiny/model")  # in the folder of the page
 PRELOADED = (
     "huggingface_hub",
     "lightning.pytorch.cli",
@@ -67,7 +67,8 @@ def check(args: list[str]) -> None:
 
         parser.parse_args = parse  # type: ignore[method-assign]
     try:
-        importlib.import_module(TRAINING[args[0]][0]).main(args[1:])
+        _, module, _ = TRAINING[args[0]]
+        importlib.import_module(module).main(args[1:])
     except Parsed:
         return
     raise AssertionError(f"faceperc {args[0]} did not read its arguments")
@@ -85,8 +86,22 @@ def run_command(args: list[str]) -> int:
     return 0
 
 
+def start_small() -> None:
+    """Let trainings in Python that begin with the default model begin with the workshop's small one.
+
+    tests/test_notebook.py takes the default model all the way.
+    """
+    from faceperc import finetune, train, zoo
+
+    def find(model: Any) -> Path:
+        return SMALL if model == zoo.DEFAULT_MODEL else zoo.find_weights(model)
+
+    finetune.find_weights = train.find_weights = find
+
+
 def session(connection: socket.socket) -> None:
     """Run the Python blocks of a page, one after the other, in one namespace."""
+    start_small()
     names: dict[str, Any] = {"__name__": "__main__"}
     with connection.makefile("rw") as stream:
         for line in stream:
@@ -108,7 +123,8 @@ def serve_one(connection: socket.socket) -> int:
     request = json.loads(header)
     for number, file in enumerate(files):
         os.dup2(file, number)
-    # the server's own streams remember what was on these numbers before
+    # the server's own streams remember what was on these numbers before, and a thread of it holds one's lock
+    sys.stdin = os.fdopen(0)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     os.chdir(request["folder"])
     os.environ.clear()
@@ -138,10 +154,17 @@ def preload() -> None:
         importlib.import_module(module)
 
 
+def reap(*_: object) -> None:
+    """Wait for the forked processes that have ended, so that their time counts as the server's."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def serve(path: str) -> None:
     """Answer on a socket until standard input ends."""
     preload()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forked ones
+    signal.signal(signal.SIGCHLD, reap)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()

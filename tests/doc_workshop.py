@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from doc_blocks import ROOT, Block
 from doc_server import connect
+from doc_service import STATED, Service, is_service, split_at_services
 from hub_server import TOKEN, Hub
 from PIL import Image
 from tiny_head import write_tiny_model
@@ -41,7 +44,8 @@ CHECKOUT = (
 )
 NANO = ROOT / "faceperc/models/faceperc-nano"
 #: A network that is exported in seconds.
-TINY = tiny_config(heads={task: tiny_config()["heads"][task] for task in ("landmarks", "pose")})
+TINY = tiny_config(heads={"landmarks": {"head": "faceperc.heads.landmarks.Landmarks"}})
+TINY["backbone"]["blocks"] = 1
 
 
 @contextmanager
@@ -98,6 +102,7 @@ class Workshop:
             "HF_TOKEN": TOKEN,
         }
         self._session: socket.socket | None = None
+        self._service: Service | None = None
 
     def run(self, block: Block) -> None:
         """Run a block of Python or shell; fail with the page, the line and what was printed."""
@@ -114,13 +119,30 @@ class Workshop:
         shutil.copytree(self.folder / "runs/tiny/model", self.folder / "runs/nano/model")
 
     def close(self) -> None:
-        """End the page's Python."""
+        """End the page's Python and its service."""
+        if self._service is not None:
+            self._service.stop()
         if self._session is not None:
             self._stream.close()
             self._session.close()
 
     def _shell(self, block: Block) -> str | None:
-        return self._bash(block.text)
+        for piece in split_at_services(block.text):
+            if is_service(piece):
+                self._start(piece)
+            elif problem := self._bash(self._at_service(piece)):
+                return problem
+        return None
+
+    def _start(self, command: str) -> None:
+        """Start the service of a page, in the place of an earlier one."""
+        if self._service is not None:
+            self._service.stop()
+        self._service = Service(command, self.folder, self.environment)
+
+    def _at_service(self, text: str) -> str:
+        """The text with the running service's address."""
+        return text if self._service is None else text.replace(STATED, self._service.address)
 
     def _bash(self, text: str) -> str | None:
         done = subprocess.run(
@@ -138,7 +160,7 @@ class Workshop:
         if self._session is None:
             self._session = connect(str(self._server), "session", [], str(self.folder), self.environment)
             self._stream = self._session.makefile("rw")
-        request = {"page": str(block.page), "line": block.line, "text": block.text}
+        request = {"page": str(block.page), "line": block.line, "text": self._at_service(block.text)}
         self._stream.write(json.dumps(request) + "\n")
         self._stream.flush()
         answer = self._stream.readline()
@@ -171,6 +193,8 @@ def write_template(folder: Path) -> Path:
     for index, frame in enumerate(frames):
         Image.fromarray(frame).save(folder / "folder" / f"{index}.png")
     rows = write_photos(folder / "photos", 10)
+    shutil.copy(sample_image(), folder / "photos/portrait.jpg")
+    write_images(folder / "packs", [sample_image().read_bytes()] * 2)
     for table in ("labels.csv", "photos/labels.csv"):
         write_table(folder / table, rows)
     write_pack(folder / "data", 4)
@@ -186,6 +210,12 @@ def write_template(folder: Path) -> Path:
     task["model"] |= {"start_from": "runs/tiny/model", "network": TINY | {"heads": heads}}
     (folder / "my-task.yaml").write_text(yaml.safe_dump(task))
     return folder
+
+
+def write_images(folder: Path, images: list[bytes]) -> None:
+    """A Parquet file of images, each with a key."""
+    folder.mkdir()
+    pq.write_table(pa.table({"id": range(len(images)), "image": images}), folder / "0.parquet")
 
 
 def _copy(source: str, target: str) -> None:
