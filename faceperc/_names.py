@@ -10,6 +10,18 @@ from pathlib import Path
 MAX_ENTRIES = 2000  # of a folder, that are compared with a name: more would take long
 
 
+def readable(name: str, longest: int | None = None) -> str:
+    """A name from a model as people write it, on one line.
+
+    Args:
+        name: it may have underscores, breaks of lines and other control characters.
+        longest: letters at most; what is longer ends in an ellipsis.
+    """
+    words = "".join(letter if letter.isprintable() else " " for letter in name.replace("_", " ")).split(" ")
+    text = " ".join(word for word in words if word)
+    return text if longest is None or len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     """Message for a name that is not among the known ones.
 

@@ -10,19 +10,40 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
 from faceperc import __version__
 from faceperc._files import check_target, write_file
-from faceperc.errors import ConfigError, FacepercError, ModelError, UsageError
+from faceperc.cli_options import (
+    MANY,
+    MODEL_HELP,
+    OUTPUT,
+    CaptionsOption,
+    DetectorOption,
+    DrawSizeOption,
+    HeadsOption,
+    MinScoreOption,
+    ModelOption,
+    PoseOption,
+    ProviderOption,
+    TasksOption,
+    ThreadsOption,
+    TilesOption,
+    draw_options,
+    split_names,
+)
+from faceperc.errors import ConfigError, FacepercError, ImageError, ModelError, UsageError
 from faceperc.serve.cli import serve
 from faceperc.zoo import DEFAULT_MODEL, find_model, names, sample_image, whereabouts
+
+if TYPE_CHECKING:
+    from faceperc.batch.inputs import Input
 
 T = TypeVar("T")
 
@@ -48,42 +69,6 @@ TRAINING = {
     "card": (EXPORT, "faceperc.card.cli", "Write the model card of a model folder."),
     "release": (EXPORT, "faceperc.release", "Compose the complete folder of a trained model."),
 }
-
-# Without the backslash the bracket is markup.
-MODEL_HELP = (
-    "A name from 'faceperc models', an ONNX file, a model folder, or ORG/NAME\\[@REVISION] on the Hub."
-)
-PROVIDER_HELP = "What runs it: cpu, cuda, tensorrt or openvino."
-
-# Options that several commands have, by what they are about.
-WHAT, OUTPUT, MANY, RUNS = "What is looked for", "Output", "Many images", "Model and speed"
-TasksOption = Annotated[
-    str | None, typer.Option("--tasks", metavar="A,B", help="Only these tasks.", rich_help_panel=WHAT)
-]
-MinScoreOption = Annotated[
-    float | None,
-    typer.Option("--min-score", help="Drop faces with a lower score (0 to 1).", rich_help_panel=WHAT),
-]
-HeadsOption = Annotated[
-    bool, typer.Option("--heads", help="Also find heads that show no face.", rich_help_panel=WHAT)
-]
-TilesOption = Annotated[
-    bool,
-    typer.Option(
-        "--tiles",
-        help="Look at large images tile by tile too, for small faces.",
-        rich_help_panel=WHAT,
-    ),
-]
-ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, rich_help_panel=RUNS)]
-DetectorOption = Annotated[
-    str | None,
-    typer.Option("--detector", help="Another detector: a name or an ONNX file.", rich_help_panel=RUNS),
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", help="Threads within an operator.", rich_help_panel=RUNS)
-]
-ProviderOption = Annotated[str | None, typer.Option("--provider", help=PROVIDER_HELP, rich_help_panel=RUNS)]
 
 
 class _Commands(TyperGroup):
@@ -146,7 +131,8 @@ def _root(
 )
 def predict(
     images: Annotated[
-        list[str] | None, typer.Argument(metavar="IMAGE...", help="Image files; with --out also folders.")
+        list[str] | None,
+        typer.Argument(metavar="IMAGE...", help="Images, folders, patterns such as '*.jpg'."),
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Predict on the bundled photograph.")] = False,
     json_file: Annotated[
@@ -189,6 +175,9 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="With --out: replace the file.", rich_help_panel=MANY)
     ] = False,
+    draw_size: DrawSizeOption = None,
+    captions: CaptionsOption = None,
+    pose: PoseOption = None,
     tasks: TasksOption = None,
     model: ModelOption = DEFAULT_MODEL,
     detector: DetectorOption = None,
@@ -198,63 +187,47 @@ def predict(
     heads: HeadsOption = False,
     tiles: TilesOption = False,
 ) -> None:
-    """Find the faces of images, and everything about them. Whole folders: --out."""
-    from faceperc.predict import Predictor
+    """Find the faces of images, and everything about them. Thousands of images: --out."""
+    from faceperc.batch.inputs import read_list
+    from faceperc.settings import Settings
 
     inputs = [*(images or []), *([str(sample_image())] if sample else [])]
     if listed is not None:
-        from faceperc.batch.inputs import read_list
-
         inputs += read_list(listed)
     if not inputs:
         raise UsageError("give an image, or --sample for the bundled one; see 'faceperc predict --help'")
+    settings = Settings(model, detector, split_names(tasks), threads, provider, min_score, heads, tiles)
+    drawing = draw_options(draw_size, captions, pose)
+    if drawing and save is None:
+        raise UsageError(
+            "--draw-size, --captions and --pose go with --save DIR; see 'faceperc predict --help'"
+        )
     if out is not None:
         if json_file is not None or save is not None:
             raise UsageError("--out goes without --json and --save: it writes one file and draws nothing")
         from faceperc.batch.cli import run
 
-        code = run(
-            inputs,
-            out,
-            masks=masks,
-            workers=workers,
-            overwrite=overwrite,
-            model=model,
-            detector=detector,
-            tasks=_names(tasks),
-            threads=threads,
-            provider=provider,
-            min_score=min_score,
-            heads=heads,
-            tiles=tiles,
-        )
-        raise typer.Exit(code)
+        options = asdict(settings)
+        raise typer.Exit(run(inputs, out, masks=masks, workers=workers, overwrite=overwrite, **options))
     if masks is not None or workers is not None or overwrite:
         raise UsageError(
             "--masks, --workers and --overwrite go with --out FILE; see 'faceperc predict --help'"
         )
-    names = _names(tasks)
-    predictor = Predictor(
-        model,
-        detector=detector,
-        tasks=names,
-        threads=threads,
-        provider=provider,
-        min_score=min_score,
-        heads=heads,
-        tiles=tiles,
-    )
-    predictor.detector  # noqa: B018  (opened now, for without it no image can be done)
-    pictures = None if save is None else _Pictures(save, inputs)
+    found = _images(inputs)
+    predictor = settings.open()
+    pictures = None if save is None else _Pictures(save, [image.path for image in found])
     if json_file not in (None, "-"):
         check_target(json_file)
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    for source in inputs:
+    for image in found:
+        source = image.path
         try:
+            if image.error is not None:
+                raise ImageError(image.error)
             faces = predictor(source)
             if pictures is not None:
-                faces.save(pictures.path(source))
+                faces.save(pictures.path(source), **drawing)
         except FacepercError as error:  # of this image: the others are done
             _complain(error)
             failures.append({"source": source, "error": str(error)})
@@ -265,6 +238,9 @@ def predict(
             from faceperc.tables import print_faces
 
             print_faces(faces)
+    if pictures is not None and json_file != "-":
+        count = len(found) - len(failures)
+        print(f"{count} picture{'' if count == 1 else 's'} in {save}")
     if json_file is not None:
         _write_json(json_file, {"model": predictor.metadata.name, "results": results, "errors": failures})
     if failures:
@@ -276,7 +252,7 @@ def report(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="PHOTOS...", help="Images and folders of them; or .jsonl or .json files of 'predict'."
+            metavar="PHOTOS...", help="Images and folders of them; or what 'predict --out' or '--json' wrote."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.html", help="The page to write.")],
@@ -298,23 +274,12 @@ def report(
 ) -> None:
     """Look through many faces in one HTML page: filters, distributions, the least sure first."""
     from faceperc.html_report.run import Options, needs_predictor, open_target, write_report
-    from faceperc.predict import Predictor
+    from faceperc.settings import Settings
 
     options = Options(title, max_faces, crops_only)
     open_target(out, inputs)
-    predictor = None
-    if needs_predictor(inputs):
-        predictor = Predictor(
-            model,
-            detector=detector,
-            tasks=_names(tasks),
-            threads=threads,
-            provider=provider,
-            min_score=min_score,
-            heads=heads,
-            tiles=tiles,
-        )
-        predictor.detector  # noqa: B018  (opened now, for without it no image can be done)
+    settings = Settings(model, detector, split_names(tasks), threads, provider, min_score, heads, tiles)
+    predictor = settings.open() if needs_predictor(inputs) else None
     written = write_report(inputs, out, options, predictor)
     for failure in written.failures:
         print(f"faceperc: {failure.source}: {failure.reason}", file=sys.stderr)
@@ -348,6 +313,9 @@ def video(
     ] = False,
     redetect: Annotated[float, typer.Option(help="Look for new faces after so many seconds.")] = 0.5,
     fps: Annotated[float | None, typer.Option(help="Frames per second of a folder; 25 by default.")] = None,
+    draw_size: DrawSizeOption = None,
+    captions: CaptionsOption = None,
+    pose: PoseOption = None,
     model: ModelOption = DEFAULT_MODEL,
     detector: DetectorOption = None,
     min_score: MinScoreOption = None,
@@ -355,21 +323,31 @@ def video(
     provider: ProviderOption = None,
 ) -> None:
     """Follow the faces of a video. Ctrl-C ends it and keeps what is done by then."""
-    from faceperc.predict import Predictor
+    from faceperc.settings import Settings
     from faceperc.video.cli import Outputs, run
     from faceperc.video.stream import FaceStream
 
-    outputs = Outputs(out, json_file, show)
-    names = _names(tasks)
-    predictor = Predictor(
-        model, detector=detector, tasks=names, threads=threads, provider=provider, min_score=min_score
-    )
+    outputs = Outputs(out, json_file, show, draw_options(draw_size, captions, pose))
+    predictor = Settings(model, detector, split_names(tasks), threads, provider, min_score).open()
     code = run(source, outputs, FaceStream(predictor, not no_track, not no_smooth, redetect), fps)
     if code:
         raise typer.Exit(code)
 
 
 app.command(rich_help_panel=USE, epilog="Example: faceperc serve --port 8000")(serve)
+
+
+def _images(names: list[str]) -> list[Input]:
+    """The images that are named; one that is named twice is done twice, and a bad name is a failure."""
+    from faceperc.batch.inputs import Input, find_images
+
+    found: list[Input] = []
+    for name in names:
+        try:
+            found += find_images([name])
+        except UsageError as error:
+            found.append(Input(name, str(error)))
+    return found
 
 
 class _Pictures:
@@ -529,7 +507,7 @@ def verify(
                 "with the saved model: --model FOLDER"
             )
         wanted = ReferenceSet.load(stored)
-    result = check(path, wanted, _names(providers), tolerance)
+    result = check(path, wanted, split_names(providers), tolerance)
     if json_file is not None:
         _write_json(json_file, {"model": str(path), **result.to_dict()})
     if json_file != "-":
@@ -565,11 +543,6 @@ def _run_training(command: str, module: str, run: Callable[[ModuleType], T]) -> 
 
 for _name, (_panel, _module, _summary) in TRAINING.items():
     _add_training_command(_name, _panel, _module, _summary)
-
-
-def _names(text: str | None) -> list[str] | None:
-    """Names that an option gives separated by commas; None where it is not given."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _write_json(target: str, document: dict[str, Any]) -> None:

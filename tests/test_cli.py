@@ -81,7 +81,7 @@ def test_predict__bad_inputs_are_named_and_the_rest_is_done(
     result = predict(missing, photo, folder, empty, text, photo, "--json", "-")
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    reasons = [(missing, "no such file"), (folder, "directory"), (empty, "empty"), (text, "not an image")]
+    reasons = [(missing, "no such"), (folder, "holds no image"), (empty, "empty"), (text, "not an image")]
     for line, (path, reason) in zip(lines, reasons, strict=True):
         assert str(path) in line and reason in line
     document = json.loads(result.stdout)
@@ -126,6 +126,32 @@ def test_predict__save(predict: Any, photo: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0 and names == ["photo-2.jpg", "photo-3.jpg", "photo.jpg"]
 
 
+def test_predict__folder_and_pattern(predict: Any, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for place in ("deep/a.png", "deep/er/b.png"):
+        Image.open(photo).save(tmp_path / place)
+    result = predict(tmp_path / "deep", tmp_path / "*.png", tmp_path / "*.gif", "--json", "-")
+    document = json.loads(result.stdout)
+    sources = [str(Path(each["source"]).relative_to(tmp_path)) for each in document["results"]]
+    assert result.exit_code == 1 and sources == ["deep/a.png", "deep/er/b.png", "photo.png"]
+    assert [each["error"].partition(": ")[2] for each in document["errors"]] == [
+        "no file fits this pattern; check it"
+    ]
+
+
+def test_predict__draw_options(predict: Any, photo: Path, tmp_path: Path) -> None:
+    pictures = []
+    for number, options in enumerate(
+        ([], ["--draw-size", "300"], ["--captions", "off"], ["--captions", "margin"], ["--pose", "cube"])
+    ):
+        result = predict(photo, "--save", tmp_path / str(number), *options)
+        assert result.exit_code == 0 and f"1 picture in {tmp_path / str(number)}" in result.stdout
+        pictures.append(Image.open(tmp_path / str(number) / "photo.jpg"))
+    assert [picture.size for picture in pictures[:3]] == [(100, 80), (300, 240), (100, 80)]
+    assert pictures[3].width > 100 and pictures[4].size == (100, 80)
+    assert len({picture.tobytes() for picture in pictures}) == 5
+
+
 def test_predict__save_never_replaces_an_input(predict: Any, photo: Path, tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     Image.open(photo).save(path)
@@ -145,6 +171,8 @@ def test_predict__save_never_replaces_an_input(predict: Any, photo: Path, tmp_pa
         (["--provider", "gpu"], "unknown provider 'gpu': did you mean 'cuda'?"),
         (["--model", "faceperc-nan"], "did you mean 'faceperc-nano'"),
         (["--json", "no/such/folder/a.json"], "cannot be written"),
+        (["--pose", "cube"], "go with --save"),
+        (["--out", "a.csv", "--draw-size", "300"], "go with --save"),
         (["--save", "/dev/null/x"], "cannot be made: Not a directory; name another folder"),
     ],
 )

@@ -448,3 +448,23 @@ def test_imports__drawing_needs_neither_matplotlib_nor_supervision() -> None:
         "assert not {'matplotlib', 'supervision', 'torch', 'cv2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_margin__of_a_crowd_or_a_panorama_stays_a_picture() -> None:
+    boxes = [np.array([x, 4.0, x + 20.0, 30.0]) for x in np.arange(0.0, 8000, 80)]
+    mood = Classes(np.array([0.8, 0.2]), ("happy", "sad"))
+    panorama = np.full((40, 8000, 3), 128, np.uint8)
+    faces = Faces(tuple(Face(box, 0.9, {"mood": mood}) for box in boxes), panorama)
+    wide = faces.draw(captions="margin")
+    assert wide.width < 3 * 8000 and wide.height < 8000
+    square = Faces(faces.faces, np.full((400, 400, 3), 128, np.uint8)).draw(captions="margin")
+    assert square.width < 4 * square.height
+
+
+@pytest.mark.parametrize("label", ["x" * 200, "one\ntwo\r\nthree", "a\x00\x1b[31mb", "word " * 60])
+def test_text__of_odd_labels_is_one_short_line(label: str) -> None:
+    face = Face(BOX, 0.9, {"mood": Classes(np.array([0.9, 0.1]), (label, "other"))})
+    for rows in descriptions(face):
+        for row in rows:
+            assert len(row.value) <= 40 and row.value.isprintable() and row.value == row.value.strip()
+    assert changed(dict(face.tasks)).any()  # there is room for it

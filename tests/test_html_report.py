@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +25,11 @@ from faceperc.html_report.confidence import confidences
 from faceperc.html_report.distributions import histograms
 from faceperc.html_report.documents import read_document
 from faceperc.html_report.facts import HIGH, LOW, Facts, Number
+from faceperc.html_report.overlay import overlay_of
+from faceperc.kinds import Points
+from faceperc.mask import Mask
 from faceperc.predict import Predictor
+from faceperc.results import Face, Faces
 from faceperc.zoo import sample_image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -134,6 +141,24 @@ def test_crops_only__leaves_the_whole_pictures_out(folder: Path, page: Path, tmp
     images = [each["image"] for each in data_of(tmp_path / "a.html")["pictures"]]
     assert images == [None] * 7 and [each["image"] for each in data_of(page)["pictures"]] != images
     assert "crops of their faces" in (tmp_path / "a.html").read_text()
+
+
+def test_folder_that_cannot_be_read__is_named(
+    folder: Path, face_model: Path, detector_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos" / "closed").mkdir(parents=True)
+    shutil.copy(folder / "a.png", tmp_path / "photos")
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    models = ["--model", face_model, "--detector", detector_model]
+    result = run(tmp_path / "photos", "-o", tmp_path / "page.html", *models)
+    assert result.exit_code == 1 and "closed: the folder cannot be read: Permission denied" in result.stderr
 
 
 def test_photographs__a_custom_task_too(face_model: Path, detector_model: Path, tmp_path: Path) -> None:
@@ -376,3 +401,19 @@ def test_a_model_of_any_names(detector_model: Path, photo: Path, tmp_path: Path)
     assert run(photo, "-o", out, "--model", model, "--detector", detector_model).exit_code == 0
     assert "</script><b>" not in out.read_text()
     assert data_of(out)["choices"][0]["labels"] == ["</script><b>", "{{ x }}", "'\"&"]
+
+
+def test_mask__does_not_reach_over_the_picture() -> None:
+    mask = Mask(np.ones((4, 4), np.uint8), np.array([-20.0, 0.0, 20.0, 40.0]), ("none", "skin"), (100, 100))
+    shape = overlay_of(Face(np.array([0.0, 10.0, 15.0, 30.0]), 0.9, {"parts": mask})).shapes["parts"]
+    picture = Image.open(io.BytesIO(base64.b64decode(shape["mask"].partition(",")[2])))
+    assert np.asarray(picture).tolist() == [[0, 0, 1, 1]] * 4 and picture.info["transparency"] == 0
+
+
+def test_points__of_which_there_are_none() -> None:
+    faces = Faces(
+        (Face(np.array([1.0, 1.0, 9.0, 9.0]), 0.9, {"marks": Points(np.zeros((0, 2)))}),),
+        np.zeros((10, 10, 3), np.uint8),
+    )
+    (face,) = read_document(json.loads(faces.to_json())).faces
+    assert face.marks.points.shape == (0, 2) and overlay_of(face).shapes["marks"]["points"] == ""

@@ -92,6 +92,14 @@ def test_drawn_file_keeps_the_times(video: Any, clip: Path, tmp_path: Path) -> N
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
 
 
+def test_drawn_file__options_of_the_drawing(video: Any, clip: Path, tmp_path: Path) -> None:
+    drawn = {}
+    for name, options in {"plain": [], "other": ["--draw-size", "160", "--captions", "off"]}.items():
+        assert video(clip, "--out", tmp_path / f"{name}.mp4", *options).exit_code == 0
+        drawn[name] = {frame.shape for _, frame in read_video(tmp_path / f"{name}.mp4")}
+    assert drawn == {"plain": {(160, 320, 3)}, "other": {(80, 160, 3)}}
+
+
 def test_a_folder(video: Any, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -117,6 +125,8 @@ def test_wrong_usage(video: Any, clip: Path, tmp_path: Path) -> None:
         ([clip], "--out, --json or --show"),
         ([clip, "--out", tmp_path / "a.avi"], "cannot write '.avi'"),
         ([clip, "--out", clip], "is the source"),
+        ([clip, "--out", tmp_path / "a.mp4", "--captions", "margin"], "all frames of a video have one size"),
+        ([clip, "--json", "-", "--draw-size", "100"], "go with --out or --show"),
         ([clip, "--json", tmp_path / "no" / "a.jsonl"], "no such folder"),
         ([clip, "--json", tmp_path / "a.mp4", "--out", tmp_path / "a.mp4"], "is named twice"),
         ([clip, "--json", "-", "--redetect", "-1"], "redetect"),

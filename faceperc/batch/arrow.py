@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from faceperc._names import unknown_name
 from faceperc.batch.inputs import shown
 from faceperc.batch.rows import Row, arrow_schema, columns, face_rows, failed_row, import_pyarrow
-from faceperc.batch.worker import Settings, attempt
+from faceperc.batch.worker import attempt
 from faceperc.errors import UsageError
 from faceperc.image import ImageSource
 from faceperc.predict import Predictor
+from faceperc.settings import Settings
 from faceperc.zoo import DEFAULT_MODEL
 
 if TYPE_CHECKING:

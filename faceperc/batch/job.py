@@ -18,12 +18,13 @@ from faceperc.batch.inputs import Input, find_images
 from faceperc.batch.pool import WorkerPool
 from faceperc.batch.progress import Advance, print_summary, progress
 from faceperc.batch.store import Store, Tally
-from faceperc.batch.worker import Outcome, Settings, Work
+from faceperc.batch.worker import Outcome, Work
 from faceperc.detect import FaceDetector
 from faceperc.errors import UsageError
 from faceperc.predict import Predictor
 from faceperc.provenance import file_sha256
 from faceperc.runtime import OnnxModel
+from faceperc.settings import Settings
 from faceperc.zoo import DEFAULT_MODEL
 
 # A part is written when one of these is reached: what an interruption costs, and what is held in memory.

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from faceperc._console import plain_console
+from faceperc._console import plain_console, progress_bar
 from faceperc.batch.store import Tally
 
 #: Seconds between two lines where there is no terminal to draw a bar on.
@@ -32,21 +31,8 @@ def progress(total: int, done: int) -> Iterator[Advance]:
     if not console.is_terminal:
         yield _Lines(console, total, done)
         return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[counts]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, speed_estimate_period=60) as bar:
-        task = bar.add_task("", total=total, completed=done, counts="")
-
-        def advance(tally: Tally) -> None:
-            speed = bar.tasks[0].speed
-            rate = "" if speed is None else f"{speed:.1f} images/s, "
-            bar.update(task, completed=tally.images, counts=rate + _counts(tally))
-
-        yield advance
+    with progress_bar(total, "images", done) as advance:
+        yield lambda tally: advance(tally.images, _counts(tally))
 
 
 def print_summary(tally: Tally, done_before: int, seconds: float, target: str) -> None:

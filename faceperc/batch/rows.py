@@ -32,7 +32,7 @@ RLE = "rle"  # a list of {"label", "size": [H, W], "counts"}
 #: What is kept of a mask.
 MASKS = ("png", "rle", "none")
 
-_BOX = ("box.x0", "box.y0", "box.x1", "box.y1")
+BOX = ("box.x0", "box.y0", "box.x1", "box.y1")
 
 #: Of every row. An image without a face has one row without ``face``, one that failed has one with ``error``.
 COMMON = {
@@ -41,7 +41,7 @@ COMMON = {
     "error": TEXT,
     "width": WHOLE,
     "height": WHOLE,
-    **dict.fromkeys(_BOX, NUMBER),
+    **dict.fromkeys(BOX, NUMBER),
     "score": NUMBER,
     "visibility": NUMBER,
 }
@@ -121,7 +121,7 @@ def import_pyarrow() -> Any:
 
 
 def _values(face: Face, masks: str) -> Row:
-    row: Row = dict(zip(_BOX, face.box.tolist(), strict=True))
+    row: Row = dict(zip(BOX, face.box.tolist(), strict=True))
     for name in ("score", "visibility"):
         if not math.isnan(value := getattr(face, name)):
             row[name] = value
@@ -136,7 +136,7 @@ def _task_values(result: Kind, masks: str) -> Row:
         return {name: value for name, value in found.items() if name != "kind" and value is not None}
     row: Row = dict(result.columns())
     if isinstance(result, Mask) and masks == "png":
-        row |= {**dict(zip(_BOX, result.box.tolist(), strict=True)), "png": result.to_png()}
+        row |= {**dict(zip(BOX, result.box.tolist(), strict=True)), "png": result.to_png()}
     if isinstance(result, Mask) and masks == "rle":
         row["rle"] = coco_rle(result)
     return row
@@ -153,7 +153,7 @@ def _of_rotation(_info: TaskInfo, _masks: str) -> dict[str, str]:
 
 def _of_mask(info: TaskInfo, masks: str) -> dict[str, str]:
     shares = dict.fromkeys(info.labels, NUMBER)
-    kept = {"png": {**dict.fromkeys(_BOX, NUMBER), "png": BYTES}, "rle": {"rle": RLE}, "none": {}}
+    kept = {"png": {**dict.fromkeys(BOX, NUMBER), "png": BYTES}, "rle": {"rle": RLE}, "none": {}}
     return {**shares, **kept[masks]}
 
 

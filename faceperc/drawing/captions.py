@@ -22,12 +22,18 @@ MIN_FONT = 10.0  # pixels: smaller letters cannot be read
 SMALLEST, LARGEST = 0.011, 0.026  # letters, in longer sides of the picture
 TEXT_SHARE = 0.4  # of the picture, at most, is covered by captions; each face has a part like its own size
 LEGEND_SHARE, LEGEND_FACE = 0.2, 0.15  # at most of the picture; only for a face this long, in longer sides
+MAX_RATIO = 4  # of a picture's sides, as far as letters follow
 CLOSE_UP = 0.25  # a face with a larger share of the picture may have its caption on forehead or hair
+
+
+def reach(picture: tuple[int, int]) -> int:
+    """The longer side that letters follow, pixels: of a panorama, which is never seen whole, a part."""
+    return min(max(picture), MAX_RATIO * min(picture))
 
 
 def font_size(face_side: float, picture: tuple[int, int]) -> float:
     """Letters follow the face, within what can be read when the whole picture is seen, pixels."""
-    longest = max(picture)
+    longest = reach(picture)
     smallest = max(MIN_FONT, SMALLEST * longest)
     return float(np.clip(0.11 * face_side, smallest, max(smallest, LARGEST * longest)))
 
@@ -37,7 +43,7 @@ def draw_captions(picture: Image.Image, faces: Faces, fonts: Fonts) -> None:
 
     A face whose full description has no room gets a shorter one, at last none.
     """
-    boxes = [extent(face) for face in faces]
+    boxes = np.array([extent(face) for face in faces]).reshape(-1, 4)
     areas = np.array([_area(box, picture.size) for box in boxes])
     shares = TEXT_SHARE * areas / max(areas.sum(), 1)
     blocks: list[Array] = []
@@ -45,7 +51,7 @@ def draw_captions(picture: Image.Image, faces: Faces, fonts: Fonts) -> None:
     for rank, index in enumerate(np.argsort(-areas, kind="stable")):
         face = faces[int(index)]
         budget = shares[index] * picture.width * picture.height
-        others = [box for other, box in enumerate(boxes) if other != index]
+        others = np.delete(boxes, index, axis=0)
         found = _beside_face(face, picture, others, blocks, budget, fonts)
         if found is None and areas[index] > CLOSE_UP * picture.width * picture.height:
             found = _on_close_up(face, picture, faces, blocks, fonts)
@@ -82,23 +88,24 @@ def _sizes(largest: float, smallest: float) -> Iterator[float]:
 
 
 def _beside_face(
-    face: Face, picture: Image.Image, others: list[Array], blocks: list[Array], budget: float, fonts: Fonts
+    face: Face, picture: Image.Image, others: Array, blocks: list[Array], budget: float, fonts: Fonts
 ) -> tuple[Block, Place] | None:
     """The fullest block that finds a place next to its face."""
     side = float(max(face.box[2:] - face.box[:2]))
     largest = font_size(side, picture.size)
-    smallest = max(MIN_FONT, 0.75 * largest, SMALLEST * max(picture.size))
+    smallest = max(MIN_FONT, 0.75 * largest, SMALLEST * reach(picture.size))
     for rows in descriptions(face):
         for size in _sizes(largest, smallest):
             block = Block(rows, size, fonts)
             if len(rows) > 1 and block.size[0] * block.size[1] > budget:
                 continue
             places = beside(extent(face), block.size, 0.5 * size)
-            if not others:  # whose it could be taken for
+            if not len(others):  # whose it could be taken for
                 places = np.vstack([places, at_edges(picture.size, block.size, 0.4 * size)])
             # farther from other faces than from its own: the nearest is the one that it describes
-            far = [box + size * np.array([-1, -1, 1, 1]) for box in others]
-            place = first_free(places, block.size, picture.size, [extent(face), *far, *blocks])
+            far = others + size * np.array([-1, -1, 1, 1])
+            taken = np.vstack([extent(face), far, *blocks])
+            place = first_free(places, block.size, picture.size, taken)
             if place is not None:
                 return block, place
     return None
@@ -145,12 +152,12 @@ def _around(points: list[Array]) -> Array:
 def _draw_legend(
     entries: list[tuple[tuple[int, int, int], str]],
     picture: Image.Image,
-    boxes: list[Array],
+    boxes: Array,
     blocks: list[Array],
     fonts: Fonts,
 ) -> None:
     """Where there is room for it, in as few columns as fit."""
-    largest = max(MIN_FONT, 0.02 * max(picture.size))
+    largest = max(MIN_FONT, 0.02 * reach(picture.size))
     room = LEGEND_SHARE * picture.width * picture.height
     for size in _sizes(largest, max(MIN_FONT, 0.7 * largest)):
         for columns in range(1, len(entries) + 1):

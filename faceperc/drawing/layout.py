@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def at_edges(picture: Size, block: Size, gap: float) -> Array:
     return np.array(corners + middles)
 
 
-def first_free(places: Array, block: Size, picture: Size, taken: Iterable[Array]) -> Place | None:
+def first_free(places: Array, block: Size, picture: Size, taken: Array | Sequence[Array]) -> Place | None:
     """The first place where a block lies in the picture and covers nothing.
 
     Args:
@@ -51,7 +51,7 @@ def first_free(places: Array, block: Size, picture: Size, taken: Iterable[Array]
         return None
     corners = np.clip(places, 0, room).round()
     boxes = np.hstack([corners, corners + block])
-    others = np.array(list(taken), dtype=np.float64).reshape(-1, 4)
+    others = np.asarray(taken, dtype=np.float64).reshape(-1, 4)
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     is_free = ~np.any(np.all(low < high, axis=2), axis=1)

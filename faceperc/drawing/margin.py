@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from faceperc.drawing.block import BACKGROUND, Block, Legend
-from faceperc.drawing.captions import MIN_FONT, extent, font_size
+from faceperc.drawing.captions import MIN_FONT, extent, font_size, reach
 from faceperc.drawing.fonts import Fonts
 from faceperc.drawing.layout import Place, Size, beside, first_free
 from faceperc.drawing.masks import legend_entries
@@ -25,14 +25,13 @@ def add_margin(picture: Image.Image, faces: Faces, fonts: Fonts) -> Image.Image:
     Where there are several faces, each has a number beside it and in front of its text.
     """
     largest = max((float(max(face.box[2:] - face.box[:2])) for face in faces), default=0.0)
-    size = max(font_size(largest, picture.size), 0.02 * max(picture.size))
+    size = max(font_size(largest, picture.size), 0.02 * reach(picture.size))
     gap = round(0.6 * size)
     numbers = _numbers(faces)
     entries = legend_entries(faces)
     legend = [Legend(entries, 1, size, fonts)] if entries else []
     levels = [list(descriptions(face)) for face in faces]
     blocks: Sequence[Block | Legend] = legend
-    places: list[Place] = []
     for level in range(max(map(len, levels), default=0)):
         texts = [
             _numbered(each[min(level, len(each) - 1)], number)
@@ -40,16 +39,19 @@ def add_margin(picture: Image.Image, faces: Faces, fonts: Fonts) -> Image.Image:
             if each
         ]
         blocks = [*(Block(rows, size, fonts) for rows in texts), *legend]
-        places, columns = _stack([block.size for block in blocks], picture.height, gap)
+        _, columns = _stack([block.size for block in blocks], picture.height, gap)
         if columns <= MAX_COLUMNS:
             break
     if not blocks:
         return picture
-    if not places:
-        places, _ = _stack([block.size for block in blocks], picture.height, gap)
-    ends = np.array([np.add(place, block.size) for place, block in zip(places, blocks, strict=True)])
-    width, height = (ends.max(axis=0) + gap).tolist()
-    wide = Image.new("RGB", (picture.width + width, max(picture.height, height)), BACKGROUND)
+    sizes = [block.size for block in blocks]
+    height: float = picture.height
+    places, columns = _stack(sizes, picture.height, gap)
+    while columns > MAX_COLUMNS and _end(places, sizes)[0] > max(2 * picture.width, height):
+        height *= 1.25  # a crowd: rather a high picture than one that is nothing but margin
+        places, columns = _stack(sizes, height, gap)
+    width, bottom = (end + gap for end in _end(places, sizes))
+    wide = Image.new("RGB", (picture.width + width, max(picture.height, bottom)), BACKGROUND)
     wide.paste(picture)
     _draw_tags(wide, picture.size, faces, numbers, fonts)
     for block, (x, y) in zip(blocks, places, strict=True):
@@ -75,7 +77,13 @@ def _numbered(rows: list[Row], number: int | None) -> list[Row]:
     return rows if first.name.endswith(f" {number}") else [Row(mark, ""), *rows]
 
 
-def _stack(sizes: list[Size], height: int, gap: int) -> tuple[list[Place], int]:
+def _end(places: list[Place], sizes: list[Size]) -> tuple[int, int]:
+    """The right and the lower end of blocks."""
+    ends = [(x + width, y + height) for (x, y), (width, height) in zip(places, sizes, strict=True)]
+    return max(x for x, _ in ends), max(y for _, y in ends)
+
+
+def _stack(sizes: list[Size], height: float, gap: int) -> tuple[list[Place], int]:
     """Blocks below each other, in as many columns as the height asks for: their places and the columns."""
     places: list[Place] = []
     x = y = gap
@@ -97,7 +105,7 @@ def _draw_tags(
     for face, number in zip(faces, numbers, strict=True):
         if number is None:
             continue
-        block = Block([Row("", f"#{number}")], max(MIN_FONT, 0.014 * max(room)), fonts)
+        block = Block([Row("", f"#{number}")], max(MIN_FONT, 0.014 * reach(room)), fonts)
         place = _tag_place(face, block, room, taken)
         if place is not None:
             block.draw(picture, place)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from faceperc.drawing.palette import Colour, mask_colours
 from faceperc.drawing.resize import resize_mask
+from faceperc.drawing.rows import short
 from faceperc.mask import Mask
 from faceperc.results import Face, Faces
 
@@ -45,7 +46,7 @@ def legend_entries(faces: Faces) -> list[tuple[Colour, str]]:
         colours = mask_colours(len(labels), starts[name])
         for index in sorted(classes - {0}):
             red, green, blue = colours[index].tolist()
-            entries.append(((red, green, blue), labels[index].replace("_", " ")))
+            entries.append(((red, green, blue), short(labels[index])))
     return entries
 
 

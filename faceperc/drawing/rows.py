@@ -6,12 +6,21 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from faceperc._names import readable
 from faceperc.kind import Kind
 from faceperc.kinds import Classes, Probabilities, Rotation, Scalar
 from faceperc.results import Face
 
 MAX_CLASSES, MAX_LABELS = 3, 4  # rows of a task: of exclusive classes, of independent labels
 MIN_PROBABILITY = 0.05  # a less probable class gets no row of its own
+
+
+MAX_LETTERS = 40  # of a name: a longer one would leave no room for anything else
+
+
+def short(name: str) -> str:
+    """A name from a model as it is written in a picture."""
+    return readable(name, MAX_LETTERS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def one_line(face: Face) -> Iterator[list[Row]]:
         words.append("head")
     for result in face.tasks.values():
         if isinstance(result, Classes | Scalar):
-            words.append(result.summary().replace("_", " "))
+            words.append(short(result.summary()))
     if not words and not math.isnan(face.score):
         words = [f"{face.score:.0%}"]
     for count in range(len(words), 0, -1):
@@ -79,7 +88,7 @@ def _task_rows(face: Face, max_classes: int, max_labels: int) -> list[Row]:
 
 def _rows(name: str, result: Kind, max_classes: int, max_labels: int) -> list[Row]:
     if isinstance(result, Rotation | Scalar):
-        return [Row(name.replace("_", " "), result.summary())]
+        return [Row(short(name), short(result.summary()))]
     if isinstance(result, Classes):
         order = (-result.probabilities).argsort(kind="stable")[:max_classes]
         chosen = {result.labels[i]: float(result.probabilities[i]) for i in order}
@@ -94,8 +103,7 @@ def _rows(name: str, result: Kind, max_classes: int, max_labels: int) -> list[Ro
         chosen = dict(list(result.above(0.5).items())[:max_labels])
     else:
         return []
-    names = [name.replace("_", " "), *[""] * len(chosen)]
+    names = [short(name), *[""] * len(chosen)]
     return [
-        Row(first, label.replace("_", " "), value)
-        for first, (label, value) in zip(names, chosen.items(), strict=False)
+        Row(first, short(label), value) for first, (label, value) in zip(names, chosen.items(), strict=False)
     ]

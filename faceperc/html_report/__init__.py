@@ -3,6 +3,7 @@
 report.py     what a report holds, and how it is put together
 inputs.py     images, folders and written results -> a Photograph each, or a failure
 documents.py  a JSON document of ``Faces.to_dict`` -> its faces
+rows.py       a table of `faceperc predict --out` -> such documents
 facts.py      the results of a face, by KIND -> numbers, choices and labels to filter by
 overlay.py    the same -> shapes to lay over the picture
 confidence.py the faces in the order of how sure the models are

@@ -118,7 +118,10 @@ def _result(name: str, result: Mapping[str, Any], size: tuple[int, int]) -> Kind
 def _kind(result: Mapping[str, Any], size: tuple[int, int]) -> Kind:
     match result["kind"]:
         case Points.kind:
-            return Points(result["points"], result.get("sigma"), visibility=result.get("visibility"))
+            # no document of JSON has lines; a table may
+            lines = tuple(tuple(map(int, line)) for line in result.get("lines") or ())
+            points = result["points"] or np.zeros((0, 2))
+            return Points(points, result.get("sigma"), lines, visibility=result.get("visibility"))
         case Rotation.kind:
             return Rotation(result["matrix"])
         case Classes.kind:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from faceperc._names import readable
 from faceperc.kinds import Classes, Points, Probabilities, Rotation, Scalar
 from faceperc.results import Face
 
@@ -81,8 +82,3 @@ def facts_of(face: Face) -> Facts:
     if not math.isnan(face.visibility):
         facts.numbers[VISIBILITY] = face.visibility
     return facts
-
-
-def readable(name: str) -> str:
-    """A name from a model as people write it."""
-    return name.replace("_", " ")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from faceperc._names import no_such_file
-from faceperc.batch.inputs import find_images
+from faceperc.batch.inputs import Input, find_images
 from faceperc.errors import DataError, FacepercError
 from faceperc.html_report.documents import Document, read_document
+from faceperc.html_report.rows import TABLES, read_table
 from faceperc.predict import Predictor
 
-RESULTS = (".jsonl", ".ndjson", ".json")
+JSON = (".jsonl", ".ndjson", ".json")
+RESULTS = (*JSON, *TABLES)
 
 
 @dataclass(frozen=True)
@@ -43,28 +45,30 @@ def is_results(name: str) -> bool:
     return Path(name).suffix.lower() in RESULTS
 
 
-def expand(inputs: Iterable[str]) -> list[str]:
+def expand(inputs: Iterable[str]) -> list[Input]:
     """The inputs, each once, with the images of folders and patterns in their place.
 
     Raises:
         UsageError: if a folder holds no image, or a pattern fits nothing.
     """
-    return [each.path for each in find_images(inputs)]
+    return list(find_images(inputs))
 
 
-def read_inputs(names: Iterable[str], predictor: Predictor | None) -> Iterator[Result | Failure]:
+def read_inputs(inputs: Iterable[Input], predictor: Predictor | None) -> Iterator[Result | Failure]:
     """The results of each input, one picture after the other.
 
     Args:
-        names: images, and files of results.
+        inputs: images, and files of results.
         predictor: what looks at the images; may be None where there are none.
     """
-    for name in names:
-        if is_results(name):
-            yield from _read_results(Path(name))
+    for each in inputs:
+        if each.error is not None:
+            yield Failure(each.path, each.error.removeprefix(f"{each.path}: "))
+        elif is_results(each.path):
+            yield from _read_results(Path(each.path))
         else:
             assert predictor is not None
-            yield _predict(name, predictor)
+            yield _predict(each.path, predictor)
 
 
 def _predict(name: str, predictor: Predictor) -> Result | Failure:
@@ -77,10 +81,15 @@ def _predict(name: str, predictor: Predictor) -> Result | Failure:
 
 
 def _read_results(path: Path) -> Iterator[Result | Failure]:
-    """The results in a file: of JSON one document or that of `faceperc predict --json`, else one per line."""
+    """The results in a file: a table, one JSON document or that of `predict --json`, or one per line."""
+    suffix = path.suffix.lower()
     try:
+        if suffix in TABLES:
+            for number, document in enumerate(read_table(path), start=1):
+                yield _guarded(path, document, f"{path}, image {number}")
+            return
         with path.open(encoding="utf-8") as lines:
-            if path.suffix.lower() == ".json":
+            if suffix == ".json":
                 yield from _from_json(path, lines.read())
                 return
             for number, line in enumerate(lines, start=1):
@@ -88,6 +97,8 @@ def _read_results(path: Path) -> Iterator[Result | Failure]:
                     yield _guarded(path, line, f"{path}, line {number}")
     except FileNotFoundError:
         yield Failure(str(path), no_such_file(path))
+    except FacepercError as error:
+        yield Failure(str(path), str(error))
     except (OSError, UnicodeDecodeError) as error:
         yield Failure(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}")
 

@@ -70,8 +70,18 @@ def _path(points: NDArray[np.int64]) -> str:
 
 
 def _mask(mask: Mask) -> str:
-    """The classes in their colours; the first, the background, is clear."""
-    picture = Image.fromarray(mask.mask).convert("P")
+    """The classes in their colours; the first, the background, and what lies outside the image are clear."""
+    height, width = mask.image_shape
+    inside = np.outer(_within(mask, 1, height), _within(mask, 0, width))
+    picture = Image.fromarray(np.where(inside, mask.mask, 0).astype(np.uint8)).convert("P")
     picture.putpalette(mask_colours(len(mask.labels)).tobytes())
     picture.info["transparency"] = 0
     return png_uri(picture)
+
+
+def _within(mask: Mask, axis: int, length: int) -> NDArray[np.bool_]:
+    """Which columns (axis 0) or rows (axis 1) of a mask have their middle in an image of that length."""
+    count = mask.mask.shape[1 - axis]
+    low, high = mask.box[axis], mask.box[axis + 2]
+    middles = low + (np.arange(count) + 0.5) * (high - low) / count
+    return (middles >= -0.5) & (middles < length - 0.5)

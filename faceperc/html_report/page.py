@@ -12,9 +12,10 @@ import math
 from typing import Any
 
 from faceperc import __version__
+from faceperc._names import readable
 from faceperc.drawing.palette import AXIS_COLOURS, POINT_COLOURS
 from faceperc.html_report.distributions import Histogram, choice_bars, histograms, label_bars
-from faceperc.html_report.facts import Number, readable
+from faceperc.html_report.facts import Number
 from faceperc.html_report.overlay import UNITS
 from faceperc.html_report.report import Card, Report
 from faceperc.html_report.template import asset, environment

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc.batch.inputs import Input
 from faceperc.errors import UsageError
 from faceperc.html_report.confidence import confidences
 from faceperc.html_report.facts import Facts, facts_of
@@ -105,11 +106,11 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
 
 
-def gather(names: Iterable[str], options: Options, predictor: Predictor | None) -> Report:
+def gather(inputs: Iterable[Input], options: Options, predictor: Predictor | None) -> Report:
     """A report without its pictures."""
     report = Report(options)
     cards: list[Card] = []
-    for each in read_inputs(names, predictor):
+    for each in read_inputs(inputs, predictor):
         if isinstance(each, Failure):
             report.failures.append(each)
             continue

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
-
+from faceperc._console import progress_bar
 from faceperc._files import check_target, write_file
 from faceperc.errors import DataError, ImageError, UsageError
 from faceperc.html_report.inputs import expand, is_results
@@ -55,7 +52,7 @@ def write_report(
         UsageError: if a folder holds no images, or the page cannot be written.
         DataError: if none of the inputs could be used.
     """
-    report = gather(_progress(expand(names), "faces", is_long=predictor is not None), options, predictor)
+    report = gather(_progress(expand(names), "images", is_long=predictor is not None), options, predictor)
     if report.failures and not report.pictures:
         first = report.failures[0]
         more = f", and {len(report.failures) - 1} more" if len(report.failures) > 1 else ""
@@ -94,6 +91,7 @@ def _add_pictures(report: Report) -> None:
 
 def _progress(items: Sequence[T], what: str, is_long: bool) -> Iterator[T]:
     """The items; on a terminal a bar shows how far they are."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    hidden = not (is_long and sys.stderr.isatty())
-    yield from track(items, what, console=console, disable=hidden, transient=True)
+    with progress_bar(len(items), what, hidden=not is_long, transient=True) as advance:
+        for number, item in enumerate(items, start=1):
+            yield item
+            advance(number, "")

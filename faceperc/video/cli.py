@@ -9,19 +9,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from faceperc._console import progress_bar
 from faceperc._files import Draft, check_target
+from faceperc.draw import DrawOptions
 from faceperc.errors import UsageError
-from faceperc.results import Faces
-from faceperc.video.frames import FrameSource, open_source
+from faceperc.video.frames import open_source
 from faceperc.video.stream import FaceStream
 from faceperc.video.write import VideoWriter
 
@@ -36,16 +35,25 @@ class Outputs:
         video: file for the drawn frames, or None.
         json: file for one JSON document per frame and line, ``-`` for standard output, or None.
         show: show the drawn frames in a window.
+        drawing: how they are drawn.
     """
 
     video: Path | None
     json: str | None
     show: bool
+    drawing: DrawOptions = field(default_factory=lambda: DrawOptions())
 
     def __post_init__(self) -> None:
-        """Raises UsageError if there is none."""
+        """Raises UsageError if there is none, or one that no video can have."""
         if self.video is None and self.json is None and not self.show:
             raise UsageError("give --out, --json or --show; see 'faceperc video --help'")
+        if self.drawing and self.video is None and not self.show:
+            raise UsageError("--draw-size, --captions and --pose go with --out or --show")
+        if self.drawing.get("captions") == "margin":
+            raise UsageError(
+                "--captions margin: it is as wide as its text, and all frames of a video have one size; "
+                "give on or off"
+            )
 
 
 def run(source: str, outputs: Outputs, stream: FaceStream, fps: float | None) -> int:
@@ -69,19 +77,19 @@ def run(source: str, outputs: Outputs, stream: FaceStream, fps: float | None) ->
         )
         lines = None if outputs.json is None else stack.enter_context(_Lines(outputs.json))
         window = stack.enter_context(_Window(frames.name or "faceperc")) if outputs.show else None
-        advance = stack.enter_context(_progress(frames))
+        advance = stack.enter_context(progress_bar(frames.total, "frames"))
         for frame in frames:
             if stopped.is_set():
                 break
             faces = stream(frame)
-            drawn = faces.draw() if writer or window else None
+            drawn = faces.draw(**outputs.drawing) if writer or window else None
             if lines is not None:
                 lines.write(faces.to_json())
             if writer is not None and drawn is not None:
                 writer.write(drawn, frame.pts, frame.time_base)
             if window is not None and drawn is not None and not window.show(np.asarray(drawn)):
                 break
-            advance(faces)
+            advance(stream.frames, f"{len(faces)} face{'' if len(faces) == 1 else 's'}")
     print(_summary(stream), file=sys.stderr)
     if stopped.is_set():
         print("faceperc: stopped; what was done is kept", file=sys.stderr)
@@ -188,27 +196,6 @@ def _on_interrupt() -> Iterator[threading.Event]:
         yield stopped
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _progress(frames: FrameSource) -> Iterator[Any]:
-    """A function to call with the faces of each frame; on a terminal it moves a bar, elsewhere nothing."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} frames/s, {task.fields[faces]} faces", markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=frames.total, rate="?", faces=0)
-
-        def advance(faces: Faces) -> None:
-            speed = progress.tasks[task].speed
-            rate = "?" if speed is None else f"{speed:.1f}"
-            progress.update(task, advance=1, rate=rate, faces=len(faces))
-
-        yield advance
 
 
 class _Window:
