@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from faceperc._names import unknown_name
+from faceperc.calibration import calibration_error
 from faceperc.data.view import View
 from faceperc.errors import ConfigError, DataError
 from faceperc.head import Features, Head, HeadContext, Target
@@ -102,13 +103,14 @@ class ClassesHead(Head):
         )
 
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N, 3) true class, that of most votes, predicted class, and probability of the true class."""
+        """(N, 4) true class, that of most votes, predicted class, and the probabilities of both."""
         probabilities, index = output["probabilities"], target["distribution"].argmax(dim=1, keepdim=True)
-        predicted = probabilities.argmax(dim=1, keepdim=True)
-        return torch.cat([index, predicted, probabilities.gather(1, index)], dim=1)
+        highest, predicted = probabilities.max(dim=1, keepdim=True)
+        return torch.cat([index, predicted, probabilities.gather(1, index), highest], dim=1)
 
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:
-        """Accuracy, macro-F1 and balanced accuracy over the classes that occur, all in %."""
+        """Accuracy, macro-F1 and balanced accuracy over the classes that occur, and the expected calibration
+        error of the predicted class, all in %."""
         true, predicted = statistics[:, 0].astype(int), statistics[:, 1].astype(int)
         f1, recall = [], []
         for index in np.unique(true):
@@ -119,10 +121,11 @@ class ClassesHead(Head):
             "accuracy %": 100 * float(np.mean(true == predicted)),
             "macro F1 %": 100 * float(np.mean(f1)),
             "balanced accuracy %": 100 * float(np.mean(recall)),
+            "ECE %": 100 * calibration_error(statistics[:, 3], true == predicted),
         }
 
     def confusion(self, statistics: np.ndarray) -> np.ndarray:
-        """(M, 3) rows of ``statistics`` -> (C, C) samples of each true (row) and predicted (column) class."""
+        """(M, 4) rows of ``statistics`` -> (C, C) samples of each true (row) and predicted (column) class."""
         counts = np.zeros((len(self.info.labels),) * 2, dtype=int)
         np.add.at(counts, tuple(statistics[:, :2].astype(int).T), 1)
         return counts
@@ -236,34 +239,37 @@ class ProbabilitiesHead(Head):
         return (each * target["known"]).sum(1) / target["known"].sum(1).clamp_min(1.0)
 
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N, 2 C) truth (NaN: unknown) and decision at 0.5."""
+        """(N, 2 C) truth (NaN: unknown) and probability of yes."""
         unknown = torch.full_like(target["answers"], torch.nan)
         truth = torch.where(target["known"] > 0, target["answers"], unknown)
-        return torch.cat([truth, (output["probabilities"] > 0.5).to(truth.dtype)], dim=1)
+        return torch.cat([truth, output["probabilities"].to(truth.dtype)], dim=1)
 
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:
-        """Mean accuracy, mean balanced accuracy, and the accuracy of always giving the commoner answer, %."""
-        size = len(self.info.labels)
+        """Mean accuracy, mean balanced accuracy, the accuracy of always giving the commoner answer, and the
+        expected calibration error of the probabilities of yes, all in %."""
+        truths, probabilities = np.split(statistics, 2, axis=1)
         rows = []
-        for truth, decision in zip(statistics[:, :size].T, statistics[:, size:].T, strict=True):
+        for truth, probability in zip(truths.T, probabilities.T, strict=True):
             known = np.isfinite(truth)
             if not known.any():
                 continue
-            truth, right = truth[known], (truth == decision)[known]
+            truth, right = truth[known], (truth == (probability > 0.5))[known]
             recalls = [right[truth == answer].mean() for answer in (0, 1) if (truth == answer).any()]
             rows.append((right.mean(), np.mean(recalls), max(truth.mean(), 1 - truth.mean())))
+        told = np.isfinite(truths)
         accuracy, balanced, majority = 100 * np.mean(rows, axis=0) if rows else (np.nan,) * 3
         return {
             "accuracy %": float(accuracy),
             "balanced accuracy %": float(balanced),
             "majority guess %": float(majority),
+            "ECE %": 100 * calibration_error(probabilities[told], truths[told] > 0.5),
         }
 
     def sample_errors(self, statistics: np.ndarray) -> np.ndarray:
         """Share of the known answers that are wrong, %."""
-        truth, decision = np.split(statistics, 2, axis=1)
+        truth, probability = np.split(statistics, 2, axis=1)
         known = np.isfinite(truth)
-        wrong = (known & (truth != decision)).sum(axis=1)
+        wrong = (known & (truth != (probability > 0.5))).sum(axis=1)
         return np.where(known.any(axis=1), 100 * wrong / known.sum(axis=1).clip(min=1), np.nan)
 
     def nearest_truth(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:

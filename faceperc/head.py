@@ -97,6 +97,8 @@ class Head(nn.Module, ABC):
     is_dense: bool = False
     #: What ``sample_errors`` measures, with its unit.
     error_name: str = "error"
+    #: Whether the main metric is an error, of which less is better.
+    lower_is_better: bool = False
     #: The evaluation's cumulative error curve ends at this error; None draws no curve.
     curve_limit: float | None = None
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faceperc._names import unknown_name
+from faceperc.calibration import rank_correlation
 from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.view import View
 from faceperc.errors import ConfigError, DataError
@@ -60,6 +61,7 @@ class PointsHead(Head):
     has_visibility: ClassVar[bool] = False
 
     error_name = "NME %"
+    lower_is_better = True
     curve_limit = _FAILURE
 
     base: Tensor
@@ -153,14 +155,18 @@ class PointsHead(Head):
         return loss
 
     def statistics(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """(N, 1 + P) mean distance over the known points, all and of each part, in % of the normaliser; NaN
-        where none or an end of the normaliser is not known. With visibility (N, 1 + P + 3): points that are
-        occluded and taken to be so, occluded, taken to be so."""
+        """(N, 1 + P + 1) mean distance over the known points, all and of each part, and the mean of what the
+        model expects of them, in % of the normaliser; NaN where none or an end of the normaliser is not
+        known, or nothing is expected. With visibility (N, 1 + P + 1 + 3): points that are occluded and taken
+        to be so, occluded, taken to be so."""
         distance = (output["points"] - target["points"]).square().sum(-1).sqrt()
         first, second = self.normaliser
         gap = target["points"][:, first] - target["points"][:, second]
         length = gap.square().sum(-1).sqrt().clamp_min(1e-6)
-        means = [distance.nanmean(1), *(distance[:, part].nanmean(1) for part in self.parts.values())]
+        sigma = output.get("sigma", torch.full_like(distance, torch.nan))
+        expected = torch.where(distance.isfinite(), sigma, torch.nan)
+        means = [distance, *(distance[:, part] for part in self.parts.values()), expected]
+        means = [each.nanmean(1) for each in means]
         rows = 100 * torch.stack(means, dim=1) / length[:, None]
         if not self.has_visibility:
             return rows
@@ -179,12 +185,13 @@ class PointsHead(Head):
         return {"points": torch.where(known, target["points"], output["points"])}
 
     def missing_row(self) -> np.ndarray:
-        """Infinite errors, a failure; nothing said of visibility."""
-        return np.r_[np.full(1 + len(self.parts), np.inf), np.zeros(3 * self.has_visibility)]
+        """Infinite errors, a failure; nothing expected, nothing said of visibility."""
+        return np.r_[np.full(1 + len(self.parts), np.inf), np.nan, np.zeros(3 * self.has_visibility)]
 
     def summarise(self, statistics: np.ndarray) -> dict[str, float]:
         """NME of all points and of each part, failure rate at 10 % and area under the error curve up to 10 %,
-        and precision and recall of occlusion where the scheme has visibility, all in %.
+        and precision and recall of occlusion where the scheme has visibility, all in %; and the rank
+        correlation (Spearman's) of the faces' expected and real errors.
 
         An infinite row is a face that was not found: it counts as a failure and adds nothing to the area,
         but has no place in the mean. NaN is a face whose error is not known.
@@ -197,6 +204,11 @@ class PointsHead(Head):
         error = errors[0][~np.isnan(errors[0])]
         metrics["failure %"] = 100 * _mean(error > _FAILURE)
         metrics["AUC@10 %"] = 100 * _mean(np.clip(1 - error / _FAILURE, 0, None))
+        expected = statistics[:, 1 + len(self.parts)]
+        both_known = np.isfinite(errors[0]) & np.isfinite(expected)
+        metrics["expected error rank correlation"] = rank_correlation(
+            errors[0][both_known], expected[both_known]
+        )
         if self.has_visibility:
             both, occluded, taken = (float(total) for total in statistics[:, -3:].sum(0))
             metrics["occlusion precision %"] = 100 * both / taken if taken else float("nan")

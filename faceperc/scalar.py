@@ -29,6 +29,7 @@ class ScalarHead(Head):
         expectation_weight: factor of the mean's error in bins beside the distribution's; 1 in DLDL-v2.
     """
 
+    lower_is_better = True
     bins: Tensor
 
     def __init__(

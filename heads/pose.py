@@ -50,6 +50,7 @@ class Pose(Head):
 
     info = OutputInfo("rotation", "head rotation; camera x right, y up, z to the viewer")
     error_name = "error in degrees"
+    lower_is_better = True
     curve_limit = 30.0
 
     def __init__(self, weight: float = 1.0, loss: str = "chordal") -> None:

@@ -365,12 +365,14 @@ def test_set_likelihood_is_indifferent_within_the_set(model: FaceModel) -> None:
 
 def test_metrics_of_wrong_answers_are_the_hand_computed_ones(model: FaceModel) -> None:
     expression = model.head("expression")
-    rows = np.array([[0, 0], [0, 0], [0, 1], [1, 1]])  # truth, answer
+    answers = [[0, 0], [0, 0], [0, 1], [1, 1]]  # truth, answer
+    rows = np.column_stack([answers, [0.75] * 4, [0.75] * 4])  # probability of either
     metrics = expression.summarise(rows)
     assert metrics["accuracy %"] == 75.0 and metrics["balanced accuracy %"] == pytest.approx(
         100 * (2 / 3 + 1) / 2
     )
     assert metrics["macro F1 %"] == pytest.approx(100 * (0.8 + 2 / 3) / 2)
+    assert metrics["ECE %"] == pytest.approx(0.0)  # 75 % sure, and right in three of four
 
     parsing = model.head("parsing")
     hair, rest = class_set("hair", "left_brow"), class_set("background")
@@ -395,7 +397,7 @@ def test_metrics_of_wrong_answers_are_the_hand_computed_ones(model: FaceModel) -
 
 def test_a_face_that_was_not_found_is_a_failure(model: FaceModel) -> None:
     head = model.head("landmarks")
-    rows = np.stack([np.array([3.0, 2.5]), np.asarray(head.missing_row())])
+    rows = np.stack([np.array([3.0, 2.5, 2.0]), np.asarray(head.missing_row())])
     metrics = head.summarise(rows)
     assert (
         metrics["NME %"] == 3.0

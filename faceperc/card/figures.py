@@ -114,6 +114,22 @@ def gap_rows(found: Sequence[Gap]) -> list[Row]:
     ]
 
 
+def conditions(evaluation: Mapping[str, Any]) -> list[str]:
+    """The harder conditions under which the model was measured too."""
+    return list(dict.fromkeys(each["condition"] for each in evaluation.get("robustness", ())))
+
+
+def robustness_rows(evaluation: Mapping[str, Any]) -> list[Row]:
+    """Set, task, main metric, and for each condition the loss with the value; empty where not measured."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for each in evaluation.get("robustness", ()):
+        start = [each["source"], each["task"], f"{each['metric']} {each['plain']:.2f}"]
+        row = rows.setdefault((each["source"], each["task"]), start)
+        value = interval_text("", each["value"], each["interval"]).strip()
+        row.append("-" if each["loss"] is None else f"{100 * each['loss']:+.0f} % ({value})")
+    return [tuple(row) for row in rows.values()]
+
+
 def main_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Each set's and task's main metric, by the names that the registry's rows have."""
     figures = {}

@@ -11,9 +11,11 @@ from faceperc._files import write_file
 from faceperc._parser import CommandParser
 from faceperc.data.source import load_sources
 from faceperc.detect import FaceDetector
+from faceperc.evaluate.conditions import HARDER, PLAIN, Condition
 from faceperc.evaluate.measure import Measurement, measure
 from faceperc.evaluate.page import Section, render, worst_cases
 from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
+from faceperc.evaluate.robustness import Robustness, robustness, robustness_table
 from faceperc.evaluate.saved import description, save
 from faceperc.provenance import command_line
 from faceperc.runtime import OnnxModel
@@ -39,6 +41,12 @@ def main(args: list[str]) -> int:
         help="also write a page with curves and the worst cases as pictures to this file. It shows "
         "photographs of people: share it only as the data's licences and those people's privacy allow",
     )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also measure turned, small, dark, compressed and covered faces and wrong boxes, and say by how "
+        "much the main metrics are worse; takes seven times as long",
+    )
     parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
     options = parse(parser, args)
     model = OnnxModel(find_model(options.model), options.threads, options.provider)
@@ -50,6 +58,10 @@ def main(args: list[str]) -> int:
     title = f"{model.metadata.name}, boxes from the {options.boxes}"
     rows = table_rows(results, options.groups)
     show(HEADINGS, rows, title)
+    harder = list(_robustness(options, model, [each.measurement for each in sections]))
+    if harder:
+        headings, lines = robustness_table(harder)
+        show(headings, lines, "main metrics under harder conditions (worse by)")
     if options.markdown:
         write_file(options.markdown, markdown(rows).encode())
     document = {
@@ -59,6 +71,7 @@ def main(args: list[str]) -> int:
         "split": options.split,
         "limit": options.limit,
         "results": [asdict(result) for result in results],
+        **({"robustness": [asdict(each) for each in harder]} if harder else {}),
         "config": model.metadata.raw["config"],
     }
     if options.json:
@@ -95,10 +108,19 @@ def parse(parser: argparse.ArgumentParser, args: Sequence[str]) -> argparse.Name
     return options
 
 
-def measure_as(options: argparse.Namespace, model: OnnxModel) -> Iterator[Measurement]:
+def _robustness(
+    options: argparse.Namespace, model: OnnxModel, plain: Sequence[Measurement]
+) -> Iterator[Robustness]:
+    for condition in HARDER if options.robustness else ():
+        yield from robustness(condition.name, plain, measure_as(options, model, condition))
+
+
+def measure_as(
+    options: argparse.Namespace, model: OnnxModel, condition: Condition = PLAIN
+) -> Iterator[Measurement]:
     """Measure a model as ``add_data_options`` says."""
     detector = None
     if options.boxes == "detector":
         detector = FaceDetector(OnnxModel(find_model(options.detector), options.threads, options.provider))
     sources = load_sources(options.sources)
-    yield from measure(model, sources, options.data, detector, options.limit, options.split)
+    yield from measure(model, sources, options.data, detector, options.limit, options.split, condition)

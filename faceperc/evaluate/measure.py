@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from faceperc.config import FaceModelConfig, build_heads
-from faceperc.crop import CropRule, FaceCrop
+from faceperc.crop import CropRule
 from faceperc.data.own import understood
 from faceperc.data.source import DATA_VARIABLE, Sample, Source, check_names
-from faceperc.data.view import View
 from faceperc.detect import FaceDetector
 from faceperc.errors import ModelError, UsageError
+from faceperc.evaluate.conditions import PLAIN, Condition
 from faceperc.head import Head
 from faceperc.metadata import check_takes_crops
 from faceperc.overlap import iou_matrix
@@ -67,6 +67,7 @@ class Measurement:
 def measure(
     model: OnnxModel, sources: Sequence[Source], folder: str | os.PathLike[str] | None,
     detector: FaceDetector | None = None, limit: int | None = None, split: str = "val",
+    condition: Condition = PLAIN,
 ) -> Iterator[Measurement]:  # fmt: skip
     """Measure every task of the model that a source labels.
 
@@ -78,6 +79,7 @@ def measure(
             counts as the head says (``Head.missing_row``).
         limit: measure at most this many faces of each source, spread evenly over them.
         split: the split that is read.
+        condition: what is done to each crop before the model sees it.
 
     Raises:
         ConfigError: if two sources have the same name.
@@ -100,7 +102,7 @@ def measure(
             samples = understood(source.read(folder, split, limit), heads)
             check_names(sources)  # some sources know their names only now
             _name(samples, folder or os.environ.get(DATA_VARIABLE))
-            yield from _measure_source(model, rule, heads, source.name, samples, detector)
+            yield from _measure_source(model, rule, heads, source.name, samples, detector, condition)
 
 
 def heads_of(config: dict[str, Any]) -> dict[str, Head]:
@@ -127,7 +129,7 @@ def _name(samples: Sequence[Sample], folder: str | os.PathLike[str] | None) -> N
 
 def _measure_source(
     model: OnnxModel, rule: CropRule, heads: Mapping[str, Head], name: str,
-    samples: list[Sample], detector: FaceDetector | None,
+    samples: list[Sample], detector: FaceDetector | None, condition: Condition,
 ) -> Iterator[Measurement]:  # fmt: skip
     faces: dict[str, list[tuple[np.ndarray, Sample, Box | None]]] = {task: [] for task in heads}
     samples = [sample.to_measure_by() for sample in samples]
@@ -135,8 +137,9 @@ def _measure_source(
         batch = samples[start : start + _BATCH]
         boxes = [sample.box if detector is None else _find(detector, sample) for sample in batch]
         found = [(sample, box) for sample, box in zip(batch, boxes, strict=True) if box is not None]
-        views = [View(FaceCrop.from_box(box, rule)) for _, box in found]
-        output = run(model, [view.pixels(s.pixels) for (s, _), view in zip(found, views, strict=True)])
+        views = [condition.view(box, rule, start + place) for place, (_, box) in enumerate(found)]
+        crops = [condition.pixels(view, s.pixels) for (s, _), view in zip(found, views, strict=True)]
+        output = run(model, crops)
         for task, head in heads.items():
             places = [k for k, (sample, _) in enumerate(found) if task in sample.labels]
             if places:
