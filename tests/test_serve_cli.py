@@ -25,7 +25,7 @@ import faceperc
 from faceperc.cli import app
 from faceperc.errors import UsageError
 from faceperc.predict import Predictor
-from faceperc.serve.cli import run
+from faceperc.serve.cli import _listen, run
 from faceperc.serve.options import Options, read_key
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -43,6 +43,13 @@ def process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield server, next((word for word in line.split() if word.startswith("http")), "")
         finally:
             server.kill()
+
+
+def test_answers_do_not_wait_for_confirmations() -> None:
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
