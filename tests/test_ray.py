@@ -115,8 +115,16 @@ def test_wrong_usage(
 
 
 @pytest.mark.parametrize("processes", [None, 2])
-def test_datasets_map(arguments: dict[str, Any], data: bytes, tmp_path: Path, processes: int | None) -> None:
+def test_datasets_map(
+    arguments: dict[str, Any],
+    data: bytes,
+    tmp_path: Path,
+    processes: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     datasets = pytest.importorskip("datasets")
+    # with processes it leaves a copy in the place of os.environ, which other tests' programs would not read
+    monkeypatch.setattr(os, "environ", os.environ)
     features = datasets.Features({"id": datasets.Value("int64"), "image": datasets.Image()})
     rows = {"id": [*range(10)], "image": [{"bytes": data, "path": None}] * 10}
     dataset = datasets.Dataset.from_dict(rows, features=features)
