@@ -1,16 +1,13 @@
-"""The backbone: any timm vision transformer, read at several depths.
-
-The optional convolutional stem follows Xiao et al., "Early Convolutions Help Transformers See Better",
-NeurIPS 2021: it costs nothing on a CPU and lets a small ViT learn from few photographs.
-"""
+"""The backbone: any timm vision transformer, read at several depths, with or without convolutions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -18,6 +15,7 @@ from timm.layers import set_fused_attn
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from faceperc.conv_stem import ConvBlock, ConvStem
 from faceperc.errors import ConfigError, ModelError
 from faceperc.hub import fetch, parse_place
 from faceperc.layers import grid_positions
@@ -33,6 +31,10 @@ class BackboneConfig:
         blocks: how many depths are read, evenly spaced, the last one included.
         conv_stem: replace the patch embedding by strided 3x3 convolutions (models of timm's
             ``VisionTransformer`` class with 16 px patches).
+        stem_blocks: residual bottlenecks in that stem, at a quarter, an eighth and a 16th of the resolution,
+            e.g. ``[1, 2, 2]``; pixel features then read the stem at a quarter too. Empty: none.
+        token_convs: a depthwise convolution of the tokens before every block (models of timm's
+            ``VisionTransformer`` class).
         pretrained: start from timm's weights: the ``model.safetensors`` of the model's repository on the
             Hugging Face Hub, from the Hub client's cache or downloaded into it.
         options: further arguments of ``timm.create_model``, e.g. ``depth`` or ``drop_path_rate``.
@@ -42,6 +44,8 @@ class BackboneConfig:
     image_size: int = 128
     blocks: int = 4
     conv_stem: bool = False
+    stem_blocks: list[int] = field(default_factory=list)
+    token_convs: bool = False
     pretrained: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -73,33 +77,16 @@ def _timm_weights(name: str) -> Path:
         ) from error
 
 
-class ConvStem(nn.Module):
-    """Four strided 3x3 convolutions and a projection, in the place of timm's 16 px patch embedding."""
+class Seen(NamedTuple):
+    """What the backbone gives.
 
-    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, **_: Any) -> None:
-        super().__init__()
-        if patch_size != 16:
-            raise ConfigError(f"conv_stem needs a backbone with 16 px patches, not {patch_size} px")
-        self.patch_size = (16, 16)
-        self.img_size = (img_size, img_size)
-        self.grid_size = (img_size // 16, img_size // 16)
-        self.num_patches = self.grid_size[0] * self.grid_size[1]
-        modules: list[nn.Module] = []
-        before = in_chans
-        for width in (embed_dim // 8, embed_dim // 4, embed_dim // 2, embed_dim):
-            conv = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)
-            modules += [conv, nn.BatchNorm2d(width), nn.ReLU()]
-            before = width
-        self.layers = nn.Sequential(*modules, nn.Conv2d(before, embed_dim, 1))
+    Attributes:
+        depths: for each read depth (N, grid * grid, dim), shallow to deep.
+        early: (N, early_dim, S / 4, S / 4) features of the convolutional stem; None where it gives none.
+    """
 
-    def feat_ratio(self, as_scalar: bool = True) -> int | tuple[int, int]:
-        """Image pixels per token (timm asks for it)."""
-        return 16 if as_scalar else (16, 16)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, S, S) -> (N, (S / 16)^2, D)."""
-        tokens: Tensor = self.layers(image).flatten(2).transpose(1, 2)
-        return tokens
+    depths: list[Tensor]
+    early: Tensor | None
 
 
 class Backbone(nn.Module):
@@ -126,10 +113,16 @@ class Backbone(nn.Module):
                 f"backbone: {what} is not allowed; give a plain timm model name and its options"
             )
         if config.conv_stem:
-            options["embed_layer"] = ConvStem
+            options["embed_layer"] = partial(ConvStem, blocks=config.stem_blocks)
+        elif config.stem_blocks:
+            raise ConfigError("backbone.stem_blocks: there is no convolutional stem; set conv_stem to true")
+        if config.token_convs:
+            options["block_fn"] = ConvBlock
         if config.pretrained:
-            if config.conv_stem:
-                raise ConfigError("backbone: timm's weights have no conv_stem; leave it or pretrained out")
+            if config.conv_stem or config.token_convs:
+                raise ConfigError(
+                    "backbone: timm's weights have no conv_stem or token_convs; leave them or pretrained out"
+                )
             # timm would retry for minutes, and unpickle what it finds; a file it only reads
             options["pretrained_cfg_overlay"] = {
                 "file": str(_timm_weights(config.name)),
@@ -156,6 +149,9 @@ class Backbone(nn.Module):
         self.vit.prune_intermediate_layers([depth - 1], prune_norm=True)
         self.indices = [(i + 1) * depth // config.blocks - 1 for i in range(config.blocks)]
         self.dim: int = self.vit.embed_dim
+        stem = self.vit.patch_embed
+        #: channels of the early features; 0 where there are none
+        self.early_dim = stem.early_dim if isinstance(stem, ConvStem) and config.stem_blocks else 0
         ratio = self.vit.patch_embed.feat_ratio()
         self.patch: int = ratio if isinstance(ratio, int) else ratio[0]
         if config.image_size % self.patch:
@@ -199,9 +195,11 @@ class Backbone(nn.Module):
         # cast before the transpose: TensorRT refuses to transpose uint8
         return (crops.float().permute(0, 3, 1, 2) - 255.0 * self.mean) * (1 / (255.0 * self.std))
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, S, S) -> for each read depth (N, grid * grid, dim), shallow to deep."""
-        features: list[Tensor] = self.vit.forward_intermediates(
-            image, indices=self.indices, output_fmt="NLC", intermediates_only=True
+    def forward(self, image: Tensor) -> Seen:
+        """(N, 3, S, S) -> features of several depths."""
+        stem = self.vit.patch_embed
+        seen = stem.early(image) if isinstance(stem, ConvStem) else image
+        depths: list[Tensor] = self.vit.forward_intermediates(
+            seen, indices=self.indices, output_fmt="NLC", intermediates_only=True
         )
-        return features
+        return Seen(depths, seen if self.early_dim else None)

@@ -133,20 +133,38 @@ class TaskDecoder(nn.Module):
         return self.query_norm(queries), None if self.token_norm is None else self.token_norm(tokens)
 
 
+class SilentConv(nn.Conv2d):
+    """A 1x1 convolution that starts as zeros."""
+
+    starts_silent = True
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(before, after, 1, bias=False)
+        nn.init.zeros_(self.weight)
+
+
 class PixelDecoder(nn.Module):
     """Image tokens -> features at a quarter of the crop's resolution, for dense outputs.
 
     Every token is spread over the pixels that it covers (sub-pixel convolution; Shi et al., CVPR 2016), a
-    strided convolution of the image itself adds the fine detail that 16 px tokens have lost, and two 3x3
-    convolutions join them.
+    strided convolution of the image itself adds the fine detail that 16 px tokens have lost, as do the early
+    features of a convolutional stem, and two 3x3 convolutions join them.
+
+    Args:
+        dim: width of the tokens.
+        pixel_dim: channels of what it gives.
+        patch: pixels of a token, each way.
+        grid: image tokens on a side.
+        early_dim: channels of the early features; 0 where there are none.
     """
 
-    def __init__(self, dim: int, pixel_dim: int, patch: int, grid: int) -> None:
+    def __init__(self, dim: int, pixel_dim: int, patch: int, grid: int, early_dim: int = 0) -> None:
         super().__init__()
         self.grid = grid
         ratio = max(1, patch // 4)
         self.spread = nn.Sequential(nn.Conv2d(dim, pixel_dim * ratio**2, 1), nn.PixelShuffle(ratio))
         self.detail = nn.Conv2d(3, pixel_dim, 4, stride=4)
+        self.early = SilentConv(early_dim, pixel_dim) if early_dim else None
         self.mix = nn.Sequential(
             nn.BatchNorm2d(2 * pixel_dim), nn.GELU(),
             nn.Conv2d(2 * pixel_dim, pixel_dim, 3, padding=1, bias=False),
@@ -154,10 +172,12 @@ class PixelDecoder(nn.Module):
             nn.Conv2d(pixel_dim, pixel_dim, 3, padding=1),
         )  # fmt: skip
 
-    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
-        """(N, P, D) tokens, (N, 3, S, S) image -> (N, pixel_dim, S / 4, S / 4)."""
+    def forward(self, tokens: Tensor, image: Tensor, early: Tensor | None = None) -> Tensor:
+        """(N, P, D) tokens, (N, 3, S, S) image, (N, E, S / 4, S / 4) -> (N, pixel_dim, S / 4, S / 4)."""
         grid = tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         spread, detail = self.spread(grid), self.detail(image)
+        if self.early is not None:
+            detail = detail + self.early(early)
         if spread.shape[-2:] != detail.shape[-2:]:  # patches of 14 px and the like
             spread = F.interpolate(spread, size=detail.shape[-2:], mode="bilinear", align_corners=False)
         mixed: Tensor = self.mix(torch.cat([spread, detail], dim=1))

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceperc._files import write_file
-from faceperc.backbone import Backbone, ConvStem
+from faceperc.backbone import Backbone
 from faceperc.config import FaceModelConfig
+from faceperc.conv_stem import ConvStem
 from faceperc.errors import ConfigError
 from faceperc.layers import grid_positions
 
@@ -69,10 +70,13 @@ class MaskedAutoencoder(nn.Module):
             not isinstance(vit, VisionTransformer)
             or vit.pos_embed is None
             or type(vit.patch_embed) not in (PatchEmbed, ConvStem)
+            or network.backbone.stem_blocks
+            or network.backbone.token_convs
         ):
             raise ConfigError(
                 f"backbone: {network.backbone.name!r} cannot be pretrained: only models of timm's "
-                "VisionTransformer class with learned positions and plain patches, or conv_stem, can"
+                "VisionTransformer class with learned positions and plain patches, or conv_stem, can, "
+                "without stem_blocks and token_convs"
             )
         self.patches = grid * grid
         self.visible = round(self.patches * (1 - config.mask_ratio))

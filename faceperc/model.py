@@ -63,7 +63,15 @@ class FaceModel(nn.Module):
             gives_tokens=dense,
         )
         self.pixels = (
-            PixelDecoder(dim, decoder.pixel_dim, self.backbone.patch, self.backbone.grid) if dense else None
+            PixelDecoder(
+                dim,
+                decoder.pixel_dim,
+                patch=self.backbone.patch,
+                grid=self.backbone.grid,
+                early_dim=self.backbone.early_dim,
+            )
+            if dense
+            else None
         )
 
     @property
@@ -98,14 +106,45 @@ class FaceModel(nn.Module):
     def forward_with_tokens(self, crops: Tensor) -> tuple[Outputs, Tensor]:
         """As ``forward``, and (N, P, D) the backbone's last tokens, which distillation compares."""
         image = self.backbone.normalise(crops)
-        features = self.backbone(image)
+        features, early = self.backbone(image)
         queries, tokens = self.decoder(features)
-        pixels = None if self.pixels is None else self.pixels(tokens, image)
+        pixels = None if self.pixels is None else self.pixels(tokens, image, early)
         split = queries.split([self.head(task).num_queries for task in self.tasks], dim=1)
         raw = {
             task: self.head(task)(Features(own, pixels)) for task, own in zip(self.tasks, split, strict=True)
         }
         return raw, features[-1]
+
+    def forward_rows(self, crops: Tensor, rows: Mapping[str, Tensor]) -> Outputs:
+        """The raw outputs of each head for some of the crops: no head works for those without its label.
+
+        The features of pixels, which cost most, are made for the crops that dense heads ask for.
+
+        Args:
+            crops: (N, S, S, 3) uint8 RGB.
+            rows: task -> (M,) which crops its head is asked for, M at least 1.
+
+        Returns:
+            {task: {field: (M, ...)}}
+        """
+        image = self.backbone.normalise(crops)
+        features, early = self.backbone(image)
+        queries, tokens = self.decoder(features)
+        dense = [rows[task] for task in self.tasks if self.head(task).is_dense]
+        pixels: Tensor | None = None
+        place = torch.zeros(len(crops), dtype=torch.long, device=crops.device)
+        if self.pixels is not None:
+            union = torch.cat(dense).unique()
+            place[union] = torch.arange(len(union), device=crops.device)
+            pixels = self.pixels(tokens[union], image[union], None if early is None else early[union])
+        raw, start = {}, 0
+        for task in self.tasks:
+            head, asked = self.head(task), rows[task]
+            own = queries[asked, start : start + head.num_queries]
+            seen = pixels[place[asked]] if pixels is not None and head.is_dense else None
+            raw[task] = head(Features(own, seen))
+            start += head.num_queries
+        return raw
 
     def decode(self, raw: Outputs) -> Outputs:
         """Raw outputs -> final values: points in crop pixels, rotations, probabilities (docs/contract.md)."""
@@ -278,6 +317,13 @@ def read_backbone(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ModelError(f"{path}: no weights can be read from it ({error})") from error
     prefix = "backbone."
     return {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
+
+
+def labelled_rows(valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """task -> (N,) weights -> (M,) which samples carry its label; the first sample where none does, so that
+    every head stays a part of the graph (DDP wants a gradient of every parameter)."""
+    rows = {task: (weight > 0).nonzero()[:, 0] for task, weight in valid.items()}
+    return {task: each if len(each) else each.new_zeros(1) for task, each in rows.items()}
 
 
 def masked_losses(

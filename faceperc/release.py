@@ -130,15 +130,22 @@ def compose(
         export([str(folder), "-o", str(folder / file), *_words(options)])
 
 
-def measure(folder: Path, options: Sequence[str]) -> list[dict[str, Any]]:
-    """The documents of `faceperc eval --groups` of every ONNX file of a folder."""
-    documents = []
+def measure(folder: Path, options: Sequence[str], robustness: bool = False) -> list[dict[str, Any]]:
+    """The documents of `faceperc eval --groups` of every ONNX file of a folder.
+
+    Args:
+        folder: with the files.
+        options: further ones of `faceperc eval`.
+        robustness: measure the first file under harder conditions too.
+    """
+    documents: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="faceperc-release-") as scratch:
         for file in RUNNABLE:
             if (folder / file).is_file():
                 target = Path(scratch, f"{file}.json")
-                evaluate([str(folder / file), "--groups", "--json", str(target), *options])
-                command = command_line("eval", [file, "--groups", *options, "--json", EVALUATION])
+                words = ["--groups", *options, *(["--robustness"] if robustness and not documents else [])]
+                evaluate([str(folder / file), *words, "--json", str(target)])
+                command = command_line("eval", [file, *words, "--json", EVALUATION])
                 documents.append(read_json(target) | {"command": command})
     return documents
 
@@ -251,7 +258,9 @@ def main(args: list[str]) -> int:
         draft = Path(scratch, "folder")
         draft.mkdir()
         compose(find_weights(options.model), draft, options.name, options.tag, recipe, notes)
-        documents = [read_json(path) for path in options.evaluation] or measure(draft, _eval_options(options))
+        documents = [read_json(path) for path in options.evaluation] or measure(
+            draft, _eval_options(options), options.robustness
+        )
         evaluation = together(documents)
         models = [OnnxModel(draft / file, 1).metadata for file in recipe.files]
         check_evaluations(draft / EVALUATION, evaluation["evaluations"], models)
@@ -326,6 +335,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", help="of the evaluation; val by default")
     parser.add_argument("--limit", type=int, help="of the evaluation: at most this many faces of a source")
     parser.add_argument("--threads", type=int, help="of the evaluation")
+    parser.add_argument(
+        "--robustness", action="store_true", help="of the evaluation: model.onnx under harder conditions too"
+    )
     parser.add_argument("--registry", type=Path, help="insert or replace the row in this registry.json")
     parser.add_argument("--description", help="of the row: one line for people")
     parser.add_argument("--architecture", help="of the row: the network in a few words")

@@ -19,6 +19,8 @@ from faceperc._names import unknown_name
 from faceperc.crop import check_box
 from faceperc.errors import UsageError
 from faceperc.kind import Kind, numbers
+from faceperc.kinds import Points
+from faceperc.quality import quality_of
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
@@ -69,6 +71,15 @@ class Face:
         """Whether the head shows its back rather than its face: a visibility below 0.5. False if unknown."""
         return self.visibility < 0.5
 
+    @property
+    def quality(self) -> float:
+        """How well the face can be read, in [0, 1], by the expected errors of its points: near 1 for a clear
+        face, below 0.5 for one that is tiny, blurred or covered, near 0 where there is no face, also in a box
+        of your own. NaN where the model, or the asked tasks, give no points with expected errors."""
+        found = (each for each in self.tasks.values() if isinstance(each, Points) and each.sigma is not None)
+        points = next(found, None)
+        return math.nan if points is None else quality_of(points)
+
     # The tasks depend on the model, so a type checker cannot know what a task's attribute is.
     def __getattr__(self, name: str) -> Any:
         """The result of a task.
@@ -101,17 +112,19 @@ class Face:
         lines = [f"  {name}: {result.summary()}" for name, result in self.tasks.items()]
         score = "" if math.isnan(self.score) else f" score {self.score:.2f}"
         visibility = "" if math.isnan(self.visibility) else f" visibility {self.visibility:.2f}"
+        quality = "" if math.isnan(self.quality) else f" quality {self.quality:.2f}"
         track = "" if self.track is None else f" {self.track}"
-        return "\n".join([f"<Face{track} box ({box}){score}{visibility}", *lines]) + ">"
+        return "\n".join([f"<Face{track} box ({box}){score}{visibility}{quality}", *lines]) + ">"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``visibility`` (null if
-        unknown), ``tasks`` by name, and ``track`` in a video."""
+        """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``visibility`` and
+        ``quality`` (null if unknown), ``tasks`` by name, and ``track`` in a video."""
         return {
             **({} if self.track is None else {"track": self.track}),
             "box": numbers(self.box, 3),
-            "score": None if math.isnan(self.score) else round(self.score, 5),
-            "visibility": None if math.isnan(self.visibility) else round(self.visibility, 5),
+            "score": _known(self.score),
+            "visibility": _known(self.visibility),
+            "quality": _known(self.quality),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
         }
 
@@ -237,7 +250,7 @@ class Faces:
     def _row(self, face: Face) -> dict[str, float | str | None]:
         corners = zip(("x0", "y0", "x1", "y1"), face.box.tolist(), strict=True)
         row: dict[str, float | str | None] = {"source": self.source, **self._when(), "score": face.score}
-        row["visibility"] = face.visibility
+        row |= {"visibility": face.visibility, "quality": face.quality}
         if face.track is not None:
             row["track"] = face.track
         row.update({f"box.{name}": value for name, value in corners})
@@ -283,6 +296,11 @@ class Faces:
         from faceperc.notebook import page
 
         return page(self)
+
+
+def _known(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if math.isnan(value) else round(value, 5)
 
 
 def _encode(picture: Image.Image, image_format: str, **options: Any) -> bytes:

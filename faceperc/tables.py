@@ -31,8 +31,9 @@ def print_faces(faces: Faces) -> None:
         corners = ", ".join(f"{value:.0f}" for value in face.box)
         score = "" if math.isnan(face.score) else f", score {face.score:.2f}"
         visibility = "" if math.isnan(face.visibility) else f", visibility {face.visibility:.2f}"
+        quality = "" if math.isnan(face.quality) else f", quality {face.quality:.2f}"
         what = "head" if face.is_hidden else "face"
-        table.add_row(f"{what} {index}", f"box {corners}{score}{visibility}", style="bold")
+        table.add_row(f"{what} {index}", f"box {corners}{score}{visibility}{quality}", style="bold")
         for name, result in face.tasks.items():
             table.add_row(name, result.summary())
         console.print(table)

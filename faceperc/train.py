@@ -24,7 +24,7 @@ from faceperc.errors import ConfigError, UsageError
 from faceperc.freeze import Freeze, freeze
 from faceperc.head import Batch
 from faceperc.mae import MaskedAutoencoder
-from faceperc.model import FaceModel, masked_losses, read_backbone
+from faceperc.model import FaceModel, labelled_rows, masked_losses, read_backbone
 from faceperc.optimiser import OptimiserConfig, create_optimiser
 from faceperc.provenance import command_line
 from faceperc.record import RecordConfig, Start
@@ -208,7 +208,16 @@ class FaceTraining(ModelTraining):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted sum of all tasks' losses."""
         followed: dict[str, Tensor] = {}
-        if self.teacher is None:
+        targets, valid = batch.targets, batch.valid
+        if self.teacher is None and not self.rotation_consistency and not self.compile_model:
+            rows = labelled_rows(valid)
+            raw = self.model.forward_rows(batch.crops, rows)
+            targets = {
+                task: {name: each[rows[task]] for name, each in fields.items()}
+                for task, fields in targets.items()
+            }
+            valid = {task: weight[rows[task]] for task, weight in valid.items()}
+        elif self.teacher is None:
             raw = self.model(batch.crops)
         else:
             raw, tokens = self.model.forward_with_tokens(batch.crops)
@@ -216,7 +225,7 @@ class FaceTraining(ModelTraining):
             shares = self._label_totals(unlabelled)
             followed = self.teacher(self.model, batch.crops, raw, tokens, unlabelled, shares)
         totals = self._label_totals(batch.valid)
-        losses = masked_losses(self.model, raw, batch.targets, batch.valid, totals)
+        losses = masked_losses(self.model, raw, targets, valid, totals)
         weighted = {task: self.model.head(task).weight * loss for task, loss in losses.items()}
         if self.weighting is not None:
             labelled = {task: valid.sum() / totals[task] for task, valid in batch.valid.items()}

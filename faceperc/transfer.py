@@ -17,6 +17,9 @@ _IDENTITY = "decoder.identity"  # (1, Q, D): the queries of all tasks, one after
 def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
     """Take over all that fits: backbone, decoder, and the heads and queries of tasks that mean the same.
 
+    Layers that the other model lacks may stay as they are where they start as no change at all: the
+    convolutions of ``stem_blocks`` and ``token_convs``.
+
     Args:
         model: gets the weights.
         other: gives them.
@@ -45,7 +48,10 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
         missing, _ = model.load_state_dict({**weights, _IDENTITY: identity}, strict=False)
     except RuntimeError as error:
         raise ConfigError(f"start_from: its weights do not fit this model ({error})") from error
-    if left := [name for name in missing if not name.startswith(skipped)]:
+    grown = tuple(
+        f"{name}." for name, module in model.named_modules() if getattr(module, "starts_silent", False)
+    )
+    if left := [name for name in missing if not name.startswith((*skipped, *grown))]:
         raise ConfigError(f"start_from: its weights lack {', '.join(sorted(left)[:5])}")
     return new
 

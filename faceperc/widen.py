@@ -119,7 +119,7 @@ def _kernel_layers(model: FaceModel) -> set[str]:
 
 
 def _layers(model: FaceModel) -> set[str]:
-    """Names of the layers whose weight's second axis is their input."""
+    """Names of the layers whose weight's second axis is their input; that of a depthwise one is 1."""
     return {name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
 
 
@@ -141,6 +141,8 @@ def _skeleton(config: FaceModelConfig) -> dict[str, object]:
         "backbone.image_size": config.backbone.image_size,
         "backbone.blocks": config.backbone.blocks,
         "backbone.conv_stem": config.backbone.conv_stem,
+        "backbone.stem_blocks": list(config.backbone.stem_blocks),
+        "backbone.token_convs": config.backbone.token_convs,
         "decoder.blocks": config.decoder.blocks,
         "crop": (config.crop.scale, *config.crop.shift),
     }

@@ -104,7 +104,7 @@ def test_copies_share_unevenly_and_become_different() -> None:
     first, second = reader.detach().chunk(2, dim=1)
     assert not torch.allclose(first, second, rtol=0.1)
     channels = {  # of each the two copies, which start with the same values
-        "tokens": lambda: wide.backbone(wide.backbone.normalise(crops()))[-1].chunk(2, dim=2),
+        "tokens": lambda: wide.backbone(wide.backbone.normalise(crops())).depths[-1].chunk(2, dim=2),
         "pixels": lambda: wide.pixels(*_pixel_input(wide)).chunk(2, dim=1),  # type: ignore[misc]
     }
     wide.eval()
@@ -126,7 +126,8 @@ def test_copies_share_unevenly_and_become_different() -> None:
 
 def _pixel_input(model: FaceModel) -> tuple[torch.Tensor, torch.Tensor]:
     image = model.backbone.normalise(crops())
-    tokens = model.decoder(model.backbone(image))[1]
+    seen = model.backbone(image)
+    tokens = model.decoder(seen.depths)[1]
     assert tokens is not None
     return tokens, image
 

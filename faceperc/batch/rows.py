@@ -44,6 +44,7 @@ COMMON = {
     **dict.fromkeys(BOX, NUMBER),
     "score": NUMBER,
     "visibility": NUMBER,
+    "quality": NUMBER,
 }
 
 
@@ -122,7 +123,7 @@ def import_pyarrow() -> Any:
 
 def _values(face: Face, masks: str) -> Row:
     row: Row = dict(zip(BOX, face.box.tolist(), strict=True))
-    for name in ("score", "visibility"):
+    for name in ("score", "visibility", "quality"):
         if not math.isnan(value := getattr(face, name)):
             row[name] = value
     for task, result in face.tasks.items():

@@ -130,6 +130,17 @@ def robustness_rows(evaluation: Mapping[str, Any]) -> list[Row]:
     return [tuple(row) for row in rows.values()]
 
 
+def quality_rows(evaluation: Mapping[str, Any]) -> list[Row]:
+    """Set, crops, median quality, share below 0.5, and how often better than a crop without a face."""
+    return [
+        (
+            *(each["source"], str(each["count"]), f"{each['median']:.3f}", f"{each['low']:.1f} %"),
+            "-" if each["better"] is None else f"{each['better']:.2f} %",
+        )
+        for each in evaluation.get("quality", ())
+    ]
+
+
 def main_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Each set's and task's main metric, by the names that the registry's rows have."""
     figures = {}

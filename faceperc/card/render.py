@@ -79,6 +79,7 @@ def body(facts: Facts) -> str:
         heads=facts.evaluations_of("heads"),
         groups=figures.group_rows(face[0]) if face else [],
         robust=figures.robustness_rows(face[0]) if face else [],
+        quality=figures.quality_rows(face[0]) if face else [],
         gaps=figures.gap_rows(figures.gaps(face[0])) if face else [],
         measured=_measured,
         speed=_speed(facts),

@@ -18,6 +18,7 @@ Pixels = NDArray[np.uint8]
 Array = NDArray[np.float64]
 Rng = np.random.Generator
 
+_WHOLE_SIDES = 0.4  # share of the patches that hide one side of a face
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 
 
@@ -68,11 +69,24 @@ def random_cover(shape: str, points: ArrayLike, size: int, random: Rng) -> Cover
 
 
 def _patch(opacity: Pixels, points: Array, random: Rng) -> None:
-    """A rectangle of a tenth to 45 % of the face's height, its centre at one of the points."""
+    """A rectangle of a tenth to 45 % of the face's height, its centre at one of the points; or a whole side
+    of the face, most often the lower one."""
+    if random.random() < _WHOLE_SIDES:
+        _side(opacity, points, random)
+        return
     half = random.uniform(0.05, 0.225, 2) * _height(points)
     x, y = points[random.integers(68)]
     _fill(opacity, [(x - half[0], y - half[1]), (x + half[0], y - half[1]), (x + half[0], y + half[1]),
                     (x - half[0], y + half[1])])  # fmt: skip
+
+
+def _side(opacity: Pixels, points: Array, random: Rng) -> None:
+    """All that lies beyond a line through the face."""
+    unit, down = _height(points), _down(points)
+    towards = _turned(down, random.choice([0, 0, 0, 90, -90, 180]) + random.uniform(-15, 15))
+    edge = points.mean(0) + towards * random.uniform(0.0, 0.3) * unit
+    across, depth = _turned(towards, 90) * 0.9 * unit, towards * unit
+    _fill(opacity, [edge - across, edge + across, edge + across + depth, edge - across + depth])
 
 
 def _hand(opacity: Pixels, points: Array, random: Rng) -> None:

@@ -10,6 +10,7 @@ the hair mask, and rendered heads (`faceperc data render`) with exact labels.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ class Photo:
 
 
 def load_photos(
-    root: str | Path | None, source: str, split: str, labels: str | Path | None = None
+    root: str | os.PathLike[str] | None, source: str, split: str, labels: str | Path | None = None
 ) -> list[Photo]:
     """All photographs of one source and split, still encoded.
 

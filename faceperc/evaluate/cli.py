@@ -14,6 +14,8 @@ from faceperc.detect import FaceDetector
 from faceperc.evaluate.conditions import HARDER, PLAIN, Condition
 from faceperc.evaluate.measure import Measurement, measure
 from faceperc.evaluate.page import Section, render, worst_cases
+from faceperc.evaluate.quality import HEADINGS as QUALITY_HEADINGS
+from faceperc.evaluate.quality import Quality, qualities, quality_rows
 from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
 from faceperc.evaluate.robustness import Robustness, robustness, robustness_table
 from faceperc.evaluate.saved import description, save
@@ -45,7 +47,8 @@ def main(args: list[str]) -> int:
         "--robustness",
         action="store_true",
         help="also measure turned, small, dark, compressed and covered faces and wrong boxes, and say by how "
-        "much the main metrics are worse; takes seven times as long",
+        "much the main metrics are worse, and whether crops without a face have a low quality; takes seven "
+        "times as long",
     )
     parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
     options = parse(parser, args)
@@ -62,6 +65,9 @@ def main(args: list[str]) -> int:
     if harder:
         headings, lines = robustness_table(harder)
         show(headings, lines, "main metrics under harder conditions (worse by)")
+    told = list(_qualities(options, model))
+    if told:
+        show(QUALITY_HEADINGS, quality_rows(told), "quality of faces, and of crops without a face")
     if options.markdown:
         write_file(options.markdown, markdown(rows).encode())
     document = {
@@ -72,6 +78,7 @@ def main(args: list[str]) -> int:
         "limit": options.limit,
         "results": [asdict(result) for result in results],
         **({"robustness": [asdict(each) for each in harder]} if harder else {}),
+        **({"quality": [asdict(each) for each in told]} if told else {}),
         "config": model.metadata.raw["config"],
     }
     if options.json:
@@ -113,6 +120,12 @@ def _robustness(
 ) -> Iterator[Robustness]:
     for condition in HARDER if options.robustness else ():
         yield from robustness(condition.name, plain, measure_as(options, model, condition))
+
+
+def _qualities(options: argparse.Namespace, model: OnnxModel) -> Iterator[Quality]:
+    if options.robustness:
+        sources = load_sources(options.sources)
+        yield from qualities(model, sources, options.data, options.split, options.limit)
 
 
 def measure_as(

@@ -48,6 +48,7 @@ class Facts:
 
 SCORE = Number("detector score", unsure=LOW)
 VISIBILITY = Number("visibility of the face")
+QUALITY = Number("quality", unsure=LOW)
 
 
 def facts_of(face: Face) -> Facts:
@@ -81,4 +82,6 @@ def facts_of(face: Face) -> Facts:
         facts.numbers[SCORE] = face.score
     if not math.isnan(face.visibility):
         facts.numbers[VISIBILITY] = face.visibility
+    if not math.isnan(face.quality):
+        facts.numbers[QUALITY] = face.quality
     return facts

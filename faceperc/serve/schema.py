@@ -107,6 +107,10 @@ class Face(_Exact):
     visibility: Unit | None = Field(
         description="near 0: a head from behind; null where the detector does not tell heads"
     )
+    quality: Unit | None = Field(
+        description="how well the face can be read: below 0.5 hardly, near 0 where there is no face; null "
+        "where the tasks tell no expected errors of points"
+    )
     tasks: dict[str, Result] = Field(description="the results by the name of the task")
 
 
