@@ -9,11 +9,20 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from faceperc._cores import cores
+from faceperc.cli_options import (
+    RUNS,
+    DetectorOption,
+    HeadsOption,
+    MinScoreOption,
+    ModelOption,
+    ProviderOption,
+    TilesOption,
+)
 from faceperc.errors import UsageError
 from faceperc.zoo import DEFAULT_MODEL
 
@@ -25,40 +34,45 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 _GRACE = 5  # seconds more than the deadline that requests in progress have when the service is stopped
 
 
+_ADDRESS, _BATCHES, _LIMITS = "Address and access", "Batches", "Limits"
+
+
+def _option(panel: str, text: str, **more: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel, **more)
+
+
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    model: Annotated[str, typer.Option(help="As for 'faceperc predict'.")] = DEFAULT_MODEL,
-    detector: Annotated[str | None, typer.Option(help="Another detector: a name or an ONNX file.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Drop faces with a lower score (0 to 1).")] = None,
-    provider: Annotated[
-        str | None, typer.Option(help="What runs it: cpu, cuda, tensorrt or openvino.")
-    ] = None,
-    heads: Annotated[bool, typer.Option("--heads", help="Also find heads that show no face.")] = False,
-    tiles: Annotated[bool, typer.Option("--tiles", help="Look at large images tile by tile too.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Batches that are worked on at once; by default one per core.")
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads within an operator, for each worker.")] = 1,
-    max_batch: Annotated[
-        int | None, typer.Option(help="Most images in a batch; by default 8, or 1 for a model in int8.")
-    ] = None,
-    max_wait_ms: Annotated[
-        float, typer.Option(help="Wait so long for a batch to fill; 0 takes what is there.")
-    ] = 0.0,
-    queue: Annotated[int, typer.Option(help="Requests in progress; more are refused with 503.")] = 64,
-    deadline: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 10.0,
-    max_mb: Annotated[float, typer.Option(help="Largest image file, 10^6 bytes.")] = 20.0,
-    max_megapixels: Annotated[float, typer.Option(help="Largest image, 10^6 pixels.")] = 25.0,
-    max_faces: Annotated[int, typer.Option(help="Faces looked at in an image, the surest ones.")] = 100,
+    host: Annotated[str, _option(_ADDRESS, "Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, _option(_ADDRESS, "0 takes a free one.", min=0, max=65535)] = 8000,
     api_key_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Want this key; else that in FACEPERC_API_KEY, if it is set."),
+        _option(_ADDRESS, "Want this key; else that in FACEPERC_API_KEY, if it is set.", metavar="FILE"),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Let pages of this origin use it; may be repeated."),
+        _option(_ADDRESS, "Let pages of this origin use it; may be repeated.", metavar="ORIGIN"),
     ] = None,
+    min_score: MinScoreOption = None,
+    heads: HeadsOption = False,
+    tiles: TilesOption = False,
+    model: ModelOption = DEFAULT_MODEL,
+    detector: DetectorOption = None,
+    provider: ProviderOption = None,
+    threads: Annotated[int, _option(RUNS, "Threads within an operator, for each worker.")] = 1,
+    workers: Annotated[
+        int | None, _option(_BATCHES, "Batches that are worked on at once; by default one per core.")
+    ] = None,
+    max_batch: Annotated[
+        int | None, _option(_BATCHES, "Most images in a batch; by default 8, or 1 for a model in int8.")
+    ] = None,
+    max_wait_ms: Annotated[
+        float, _option(_BATCHES, "Wait so long for a batch to fill; 0 takes what is there.")
+    ] = 0.0,
+    queue: Annotated[int, _option(_LIMITS, "Requests in progress; more are refused with 503.")] = 64,
+    deadline: Annotated[float, _option(_LIMITS, "Seconds until a request is given up.")] = 10.0,
+    max_mb: Annotated[float, _option(_LIMITS, "Largest image file, 10^6 bytes.")] = 20.0,
+    max_megapixels: Annotated[float, _option(_LIMITS, "Largest image, 10^6 pixels.")] = 25.0,
+    max_faces: Annotated[int, _option(_LIMITS, "Faces looked at in an image, the surest ones.")] = 100,
 ) -> None:
     """Answer images that are sent over HTTP, and show a page to try it."""
     check_installed()
