@@ -26,6 +26,7 @@ from faceperc.data.table import CsvSource
 from faceperc.data.teachers.agreement import GAPS, agreement
 from faceperc.data.teachers.format import labels_path, read_labels, write_labels
 from faceperc.data.teachers.model import label_source, teacher_of
+from faceperc.data.teachers.translate import Labelled, fit, translated, translator
 from faceperc.predict import Predictor
 from faceperc.synthetic.store import Order, render_file
 from faceperc.zoo import DEFAULT_MODEL
@@ -81,6 +82,16 @@ def main(args: list[str]) -> int:
     label.add_argument("--data", help="data folder; else FACEPERC_DATA")
     label.add_argument("--out", help="folder for the labels; else the data folder")
     label.add_argument("--threads", type=int, help="threads of ONNX Runtime")
+    landmarks = _command(
+        commands,
+        "landmarks",
+        "make 68 landmarks of a teacher's meshes, by a regression learned where photographs have both",
+        "faceperc data landmarks configs/data/pack.yaml --labels labels",
+    )
+    landmarks.add_argument("sources", help="YAML list of sources, as in configs/data")
+    landmarks.add_argument("--teacher", default="mediapipe-mesh", help="its name, as in the files' names")
+    landmarks.add_argument("--labels", help="folder of the teacher's labels; else the data folder")
+    landmarks.add_argument("--data", help="data folder; else FACEPERC_DATA")
     agree = _command(
         commands,
         "agree",
@@ -109,6 +120,8 @@ def main(args: list[str]) -> int:
         return _render(options)
     if options.command == "label":
         return _label(options)
+    if options.command == "landmarks":
+        return _landmarks(options)
     if options.command == "agree":
         return _agree(options)
     if options.command == "prepare":
@@ -139,6 +152,31 @@ def _label(options: argparse.Namespace) -> int:
                 continue
             labels = list(label_source(predictor, source, options.data, split))
             print(f"{write_labels(path, teacher, labels)}: {len(labels)} labels")
+    return 0
+
+
+def _landmarks(options: argparse.Namespace) -> int:
+    """Learn from the training splits, then translate the labels of every split that has some."""
+    folder = options.labels or data_folder(options.data)
+    sources = load_sources(options.sources)
+    places = {
+        (source, split): labels_path(folder, source.name, split, options.teacher)
+        for source in sources
+        for split in source.splits
+    }
+    labels = {place: read_labels(path) for place, path in places.items() if path.exists()}
+    faces = {
+        source.name: Labelled(source.read(options.data, split), found[1])
+        for (source, split), found in labels.items()
+        if split == "train"
+    }
+    rule = fit(faces)
+    taught = [name for name, each in faces.items() if any("landmarks" in s.labels for s in each.samples)]
+    for (source, split), (teacher, of_split) in labels.items():
+        made = translator(teacher, taught)
+        path = labels_path(folder, source.name, split, made.name)
+        found = list(translated(of_split, rule))
+        print(f"{write_labels(path, made, found)}: {len(found)} labels")
     return 0
 
 
