@@ -71,6 +71,18 @@ def test_coarse_masks_become_sets(pack: Path) -> None:
     assert hair == class_set("hair") and rest == class_set(*CLASSES[:-1])
 
 
+def test_ibug_landmarks_are_moved_back_where_they_are_learned(pack: Path) -> None:
+    """And only there: what is measured is compared with the labels as they are published."""
+    source = next(each for each in load_sources(None) if each.name == "w300")
+    for split, shift in (("train", 0.0085), ("val", 0.0)):
+        sample = source.read(pack, split)[0]
+        row = pq.read_table(pack / f"w300/{split}.parquet").to_pylist()[0]
+        published = np.reshape(row["landmarks"], (68, 2))
+        ocular = np.hypot(*(published[45] - published[36]))
+        moved = published - sample.labels["landmarks"]
+        np.testing.assert_allclose(moved, np.tile([shift * ocular, 0.0], (68, 1)), atol=1e-4)
+
+
 def test_ytf_landmarks_are_moved_back_by_their_known_error(pack: Path) -> None:
     truth = project(-30.0, 0, 0)
     moved = samples(pack, "ytf68")[0].labels["landmarks"] - truth
