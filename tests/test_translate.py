@@ -63,6 +63,13 @@ def test_too_few_faces() -> None:
         MeshToLandmarks(np.zeros((1, 478, 2)), np.zeros((1, 68, 2)))
 
 
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path / "pack")
+    (tmp_path / "list.yaml").write_text("- {class_path: faceperc.data.pack.W300}\n")
+    with pytest.raises(DataError, match=r"no labels of mediapipe-mesh.*label them first"):
+        data(["landmarks", str(tmp_path / "list.yaml"), "--labels", str(tmp_path), "--data", str(pack)])
+
+
 def test_the_command_makes_a_teacher_of_landmarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pack = write_pack(tmp_path / "pack", rows=12)
     names = ("W300", "UTKFace")

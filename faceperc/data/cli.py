@@ -27,6 +27,7 @@ from faceperc.data.teachers.agreement import GAPS, agreement
 from faceperc.data.teachers.format import labels_path, read_labels, write_labels
 from faceperc.data.teachers.model import label_source, teacher_of
 from faceperc.data.teachers.translate import Labelled, fit, translated, translator
+from faceperc.errors import DataError
 from faceperc.predict import Predictor
 from faceperc.synthetic.store import Order, render_file
 from faceperc.zoo import DEFAULT_MODEL
@@ -165,6 +166,11 @@ def _landmarks(options: argparse.Namespace) -> int:
         for split in source.splits
     }
     labels = {place: read_labels(path) for place, path in places.items() if path.exists()}
+    if not labels:
+        raise DataError(
+            f"{folder}: holds no labels of {options.teacher} for these sources; let it label them first "
+            "(docs/teachers.md)"
+        )
     faces = {
         source.name: Labelled(source.read(options.data, split), found[1])
         for (source, split), found in labels.items()

@@ -55,7 +55,10 @@ class MeshToLandmarks:
     def __init__(self, meshes: ArrayLike, landmarks: ArrayLike) -> None:
         given, wanted = np.asarray(meshes, dtype=np.float64), np.asarray(landmarks, dtype=np.float64)
         if len(given) < 2:
-            raise DataError(f"{len(given)} faces have both a mesh and landmarks: too few to learn from")
+            raise DataError(
+                f"{len(given)} training faces have both a mesh and landmarks: too few to learn from; add a "
+                "source with landmarks, or label its training split with the mesh's teacher"
+            )
         flip = np.array([-1.0, 1.0])
         given = np.concatenate([given, given[:, MIRROR] * flip])
         wanted = np.concatenate([wanted, wanted[:, LANDMARK_MIRROR] * flip])
