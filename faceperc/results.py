@@ -124,7 +124,7 @@ class Face:
             "box": numbers(self.box, 3),
             "score": _known(self.score),
             "visibility": _known(self.visibility),
-            "quality": _known(self.quality),
+            "quality": _known(self.quality, 3),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
         }
 
@@ -298,9 +298,9 @@ class Faces:
         return page(self)
 
 
-def _known(value: float) -> float | None:
+def _known(value: float, digits: int = 5) -> float | None:
     """For JSON, which has no NaN."""
-    return None if math.isnan(value) else round(value, 5)
+    return None if math.isnan(value) else round(value, digits)
 
 
 def _encode(picture: Image.Image, image_format: str, **options: Any) -> bytes:

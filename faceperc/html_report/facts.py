@@ -48,7 +48,7 @@ class Facts:
 
 SCORE = Number("detector score", unsure=LOW)
 VISIBILITY = Number("visibility of the face")
-QUALITY = Number("quality", unsure=LOW)
+QUALITY = Number("quality")  # how sure the points are counts by their expected errors already
 
 
 def facts_of(face: Face) -> Facts:

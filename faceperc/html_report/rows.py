@@ -53,7 +53,8 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
         UsageError: if it is Parquet, and pyarrow is not installed.
     """
     names, about, rows = _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
-    if lacking := [name for name in COMMON if name not in names]:
+    # quality follows from the points, and tables of before it are tables too
+    if lacking := [name for name in COMMON if name not in names and name != "quality"]:
         raise DataError(
             f"is no table of 'faceperc predict --out': it lacks the column{'s'[: len(lacking) > 1]} "
             f"{', '.join(lacking)}"
