@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc.crop import FaceCrop
+from faceperc.data.rows import spread
 from faceperc.data.source import Source
 from faceperc.data.view import View
 from faceperc.detector.sources import Photo, load_photos
@@ -74,8 +75,9 @@ def qualities(
         scenes = []
     if not points or not scenes:
         return
-    chosen = scenes if limit is None else scenes[:limit]
-    nothing = _measure(model, points[0], [crop for photo in chosen for crop in _scene_crops(model, photo)])
+    nothing = _measure(
+        model, points[0], [crop for photo in spread(scenes, limit) for crop in _scene_crops(model, photo)]
+    )
     yield _summary(NOTHING, nothing, None)
     for source in sources:
         if split in source.splits:
