@@ -175,6 +175,16 @@ class Head(nn.Module, ABC):
         """
         return output_distance(self.info.kind, self.decode(raw), teacher, temperature)
 
+    def resize_crops(self, ratio: float) -> None:
+        """Fit weights that were learned on crops of another size to the model's own.
+
+        Called when a model starts from another one, also where the sizes agree (``ratio`` is then 1). By
+        default no output is in crop pixels.
+
+        Args:
+            ratio: side of the model's crops over that of those that the weights learned from.
+        """
+
     def missing_row(self) -> np.ndarray | None:
         """(K,) statistics of a labelled face that was not found; None leaves such faces out."""
         return None

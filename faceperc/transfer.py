@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor
 
 from faceperc.errors import ConfigError
 from faceperc.head import Head
 from faceperc.model import FaceModel
 
 _IDENTITY = "decoder.identity"  # (1, Q, D): the queries of all tasks, one after the other
+_POSITIONS = ("backbone.vit.pos_embed", "decoder.layers.position")  # (1, prefix + grid * grid, D)
 
 
 def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
     """Take over all that fits: backbone, decoder, and the heads and queries of tasks that mean the same.
 
     Layers that the other model lacks may stay as they are where they start as no change at all: the
-    convolutions of ``stem_blocks`` and ``token_convs``.
+    convolutions of ``stem_blocks`` and ``token_convs``. Where the crops are of another size, positions are
+    resampled, and heads whose outputs are in crop pixels fit them to the new ones.
 
     Args:
         model: gets the weights.
@@ -31,7 +35,7 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
     Raises:
         ConfigError: if the backbones or decoders differ.
     """
-    theirs, ours = other.state_dict(), model.state_dict()
+    theirs, ours = _at_grid(other.state_dict(), model.backbone.grid, other.backbone.grid), model.state_dict()
     new = tuple(task for task in model.tasks if not _same_head(task, model, other))
     skipped = tuple(f"heads.{task}." for task in new)
     if other.pixels is None:  # it has no dense head, nor what only dense heads need
@@ -48,12 +52,30 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
         missing, _ = model.load_state_dict({**weights, _IDENTITY: identity}, strict=False)
     except RuntimeError as error:
         raise ConfigError(f"start_from: its weights do not fit this model ({error})") from error
+    ratio = model.config.backbone.image_size / other.config.backbone.image_size
+    for task in set(model.tasks) - set(new):
+        model.head(task).resize_crops(ratio)
     grown = tuple(
         f"{name}." for name, module in model.named_modules() if getattr(module, "starts_silent", False)
     )
     if left := [name for name in missing if not name.startswith((*skipped, *grown))]:
         raise ConfigError(f"start_from: its weights lack {', '.join(sorted(left)[:5])}")
     return new
+
+
+def _at_grid(weights: dict[str, Tensor], grid: int, before: int) -> dict[str, Tensor]:
+    """Weights with the learned positions of another grid of tokens, as FixRes (Touvron et al., NeurIPS 2019)
+    takes them to a higher resolution."""
+    if grid == before:
+        return weights
+    resampled = {
+        name: resample_abs_pos_embed(
+            each, [grid, grid], [before, before], num_prefix_tokens=each.shape[1] - before**2
+        )
+        for name, each in weights.items()
+        if name in _POSITIONS
+    }
+    return weights | resampled
 
 
 def subset(model: FaceModel, tasks: Sequence[str]) -> FaceModel:

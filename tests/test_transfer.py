@@ -10,6 +10,7 @@ from tiny_pack import tiny_config
 
 from faceperc.config import FaceModelConfig
 from faceperc.errors import ConfigError
+from faceperc.head import Features
 from faceperc.model import FaceModel
 from faceperc.transfer import take_weights
 
@@ -67,6 +68,25 @@ def test_tasks_that_are_left_out_take_their_queries_along() -> None:
     assert take_weights(new, old) == ()
     rows = [task for task in old.tasks for _ in range(old.head(task).num_queries)]
     assert torch.equal(new.decoder.identity[0, 0], old.decoder.identity[0, rows.index("gender")])
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_crops_of_another_size(size: int) -> None:
+    backbone = tiny_config()["backbone"] | {"image_size": size}
+    old, new = model(0, HEADS), model(1, HEADS, backbone=backbone)
+    assert take_weights(new, old) == ()
+    theirs, ours = old.head("landmarks"), new.head("landmarks")
+    seen = Features(torch.randn(2, ours.num_queries, old.backbone.dim), None)
+    before, after = (head.decode(head(seen)) for head in (theirs, ours))
+    for field in ("points", "sigma"):
+        torch.testing.assert_close(after[field], before[field] * (size / 64))
+    grid = new.backbone.grid
+    for part in ("backbone.vit.pos_embed", "decoder.layers.position"):
+        there, here = (each.get_parameter(part)[:, -(each.backbone.grid**2) :] for each in (old, new))
+        assert here.shape[1] == grid**2
+        torch.testing.assert_close(here.mean(1), there.mean(1), rtol=0.1, atol=0.05)
+    crops = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
+    new(crops)["landmarks"]["points"].sum().backward()
 
 
 @pytest.mark.parametrize(
