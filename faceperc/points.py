@@ -121,8 +121,8 @@ class PointsHead(Head):
 
     @torch.no_grad()
     def resize_crops(self, ratio: float) -> None:
-        """See Head.resize_crops: first places and expected errors grow with the crop, and what a query adds to
-        a first place is a share of it. How far the pixels may move a point stays: in larger crops a wider
+        """See Head.resize_crops: first places and expected errors grow with the crop, and what a query adds
+        to a first place is a share of it. How far the pixels may move a point stays: in larger crops a wider
         search finds more that looks alike, and w300's NME at 160 px was half a point worse."""
         self.base.mul_(ratio)
         last = self.mlp[-1]
