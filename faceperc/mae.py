@@ -52,7 +52,9 @@ class MaskedAutoencoder(nn.Module):
     Below, N crops of S px have L patches of p px each, V of them visible, and the backbone the width D.
 
     Args:
-        network: configuration of the model to be; of it the backbone and the crop rule matter here.
+        network: configuration of the model to be; of it the backbone and the crop rule matter here. Where it
+            has ``stem_blocks`` or ``token_convs``, which see beyond a patch, the backbone is pretrained
+            without them: they start as no change in the model that takes its weights.
         config: mask and decoder.
 
     Raises:
@@ -63,6 +65,9 @@ class MaskedAutoencoder(nn.Module):
 
     def __init__(self, network: FaceModelConfig, config: AutoencoderConfig) -> None:
         super().__init__()
+        network = dataclasses.replace(
+            network, backbone=dataclasses.replace(network.backbone, stem_blocks=[], token_convs=False)
+        )
         self.config = network
         self.backbone = Backbone(network.backbone)
         vit, grid = self.backbone.vit, self.backbone.grid
@@ -70,13 +75,10 @@ class MaskedAutoencoder(nn.Module):
             not isinstance(vit, VisionTransformer)
             or vit.pos_embed is None
             or type(vit.patch_embed) not in (PatchEmbed, ConvStem)
-            or network.backbone.stem_blocks
-            or network.backbone.token_convs
         ):
             raise ConfigError(
                 f"backbone: {network.backbone.name!r} cannot be pretrained: only models of timm's "
-                "VisionTransformer class with learned positions and plain patches, or conv_stem, can, "
-                "without stem_blocks and token_convs"
+                "VisionTransformer class with learned positions and plain patches, or conv_stem, can"
             )
         self.patches = grid * grid
         self.visible = round(self.patches * (1 - config.mask_ratio))

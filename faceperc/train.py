@@ -29,7 +29,7 @@ from faceperc.optimiser import OptimiserConfig, create_optimiser
 from faceperc.provenance import command_line
 from faceperc.record import RecordConfig, Start
 from faceperc.teacher import Teacher, TeacherConfig
-from faceperc.transfer import query_rows, take_weights
+from faceperc.transfer import query_rows, take_backbone, take_weights
 from faceperc.weighting import UncertaintyWeighting
 from faceperc.widen import widened
 from faceperc.zoo import find_weights
@@ -156,11 +156,9 @@ class FaceTraining(ModelTraining):
 
     def _start_backbone_from(self, folder: str) -> None:
         try:
-            self.model.backbone.load_state_dict(read_backbone(folder))
-        except RuntimeError as error:
-            raise ConfigError(
-                f"start_backbone_from: the weights in {folder} do not fit this model's backbone ({error})"
-            ) from error
+            take_backbone(self.model.backbone, read_backbone(folder))
+        except ConfigError as error:
+            raise ConfigError(f"start_backbone_from: {folder}: {error}") from error
 
     def freeze_parts(self, what: Freeze | None) -> None:
         """Freeze a part of the model, and nothing else; before the optimiser is made.

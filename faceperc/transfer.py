@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from timm.layers import resample_abs_pos_embed
-from torch import Tensor
+from torch import Tensor, nn
 
+from faceperc.backbone import Backbone
 from faceperc.errors import ConfigError
 from faceperc.head import Head
 from faceperc.model import FaceModel
@@ -55,12 +56,37 @@ def take_weights(model: FaceModel, other: FaceModel) -> tuple[str, ...]:
     ratio = model.config.backbone.image_size / other.config.backbone.image_size
     for task in set(model.tasks) - set(new):
         model.head(task).resize_crops(ratio)
-    grown = tuple(
-        f"{name}." for name, module in model.named_modules() if getattr(module, "starts_silent", False)
-    )
-    if left := [name for name in missing if not name.startswith((*skipped, *grown))]:
+    if left := [name for name in missing if not name.startswith((*skipped, *_silent(model)))]:
         raise ConfigError(f"start_from: its weights lack {', '.join(sorted(left)[:5])}")
     return new
+
+
+def take_backbone(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
+    """Take over a backbone's weights; as in ``take_weights``, layers that start as no change may be missing.
+
+    Args:
+        backbone: gets the weights.
+        weights: by their names in it.
+
+    Raises:
+        ConfigError: if they are those of another backbone.
+    """
+    ours = backbone.state_dict()
+    if unexpected := weights.keys() - ours.keys():
+        raise ConfigError(f"this model's backbone has no {', '.join(sorted(unexpected)[:5])}")
+    if missing := [name for name in ours if name not in weights and not name.startswith(_silent(backbone))]:
+        raise ConfigError(f"its weights lack {', '.join(sorted(missing)[:5])}")
+    try:
+        backbone.load_state_dict(ours | dict(weights))
+    except RuntimeError as error:
+        raise ConfigError(f"its weights do not fit this model's backbone ({error})") from error
+
+
+def _silent(model: nn.Module) -> tuple[str, ...]:
+    """What the names of the weights begin with that change nothing before they have learned something."""
+    return tuple(
+        f"{name}." for name, module in model.named_modules() if getattr(module, "starts_silent", False)
+    )
 
 
 def _at_grid(weights: dict[str, Tensor], grid: int, before: int) -> dict[str, Tensor]:
@@ -114,7 +140,7 @@ def _meaning(head: Head) -> tuple[object, ...]:
     return head.info.kind, head.info.labels, head.info.unit, head.info.bins
 
 
-def _shapes(module: torch.nn.Module) -> dict[str, torch.Size]:
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 

@@ -15,9 +15,9 @@ from faceperc.conv_stem import TokenConv
 from faceperc.errors import ConfigError
 from faceperc.export.onnx import export_onnx
 from faceperc.mae import AutoencoderConfig, MaskedAutoencoder
-from faceperc.model import FaceModel, Outputs, labelled_rows, masked_losses
+from faceperc.model import FaceModel, Outputs, labelled_rows, masked_losses, read_backbone
 from faceperc.runtime import OnnxModel
-from faceperc.transfer import take_weights
+from faceperc.transfer import take_backbone, take_weights
 from faceperc.widen import widened
 
 PLAIN: dict[str, Any] = {
@@ -139,9 +139,20 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> 
 
 
 @pytest.mark.parametrize("added", [STEM, TOKENS], ids=["stem", "tokens"])
-def test_masked_pretraining_wants_plain_patches(added: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="stem_blocks"):
-        MaskedAutoencoder(network(**added), AutoencoderConfig())
+def test_masked_pretraining_leaves_out_what_sees_beyond_a_patch(
+    added: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = MaskedAutoencoder(network(**added), AutoencoderConfig()).save(tmp_path)
+    plain, grown = FaceModel(network()), FaceModel(network(**added)).eval()
+    weights = read_backbone(folder)
+    take_backbone(plain.backbone, weights)
+    take_backbone(grown.backbone, weights)
+    images = plain.backbone.normalise(crops())
+    with torch.no_grad():
+        expected, found = (each.eval().backbone(images).depths[-1] for each in (plain, grown))
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ConfigError, match="has no vit"):
+        take_backbone(plain.backbone, grown.backbone.state_dict())
 
 
 def test_heads_that_work_for_labelled_samples_alone_give_the_same_losses() -> None:

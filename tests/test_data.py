@@ -18,7 +18,7 @@ from tiny_pack import ROWS, SIZE, SOURCES, project, tiny_config, write_pack
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.crop import FaceCrop
 from faceperc.data.augment import Augment, AugmentConfig, plain_view
-from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks
+from faceperc.data.derive import narrowed, parsing_from_landmarks, pose_from_landmarks
 from faceperc.data.mix import Collate, FaceDataset, MixSampler, balanced_repeats
 from faceperc.data.pack import Fasseg
 from faceperc.data.region import shrink
@@ -109,6 +109,36 @@ def test_parts_from_landmarks_are_the_subjects_sides() -> None:
     x, y = points[[51, 62]].mean(axis=0).round().astype(int)
     assert sets[y, x] == class_set("upper_lip")
     assert not sets[0, 0] & class_set("left_eye", "right_eye", "upper_lip", "lower_lip", "inner_mouth")
+
+
+@settings(max_examples=30, deadline=None)
+@given(yaw=st.floats(-20, 20), pitch=st.floats(-20, 20), roll=st.floats(-180, 180))
+def test_parts_from_landmarks_leave_no_hole_in_the_face(yaw: float, pitch: float, roll: float) -> None:
+    points = project(yaw, pitch, roll)
+    sets = parsing_from_landmarks(points, (SIZE, SIZE))
+    x, y = points[[29, 31, 35]].mean(axis=0).round().astype(int)
+    assert sets[y, x] == class_set("nose")
+    for eye, corner in ((points[36:42].mean(0), points[48]), (points[42:48].mean(0), points[54])):
+        x, y = (0.5 * eye + 0.5 * corner).round().astype(int)  # on a cheek
+        assert sets[y, x] & class_set("skin") and not sets[y, x] & class_set("background")
+    down = points[8] - points[17:27].mean(0)
+    clear = sets & class_set("skin") == 0
+    y, x = np.nonzero(clear & (sets & class_set("background") > 0))
+    assert ((np.column_stack([x, y]) - points[8]) @ down <= 0).all()  # never below the chin: necks are skin
+
+
+def test_a_mask_of_few_classes_is_narrowed_by_landmarks() -> None:
+    points = project(0, 0, 0)
+    hair = class_set("hair")
+    other = class_set(*CLASSES) & ~hair
+    own = np.full((SIZE, SIZE), other)
+    own[:, : SIZE // 2] = hair  # also over an eye, which the landmarks contradict
+    own[0] = 0
+    alone = parsing_from_landmarks(points, (SIZE, SIZE))
+    both = narrowed(SetMask(own), SetMask(alone)).sets
+    np.testing.assert_array_equal(both[0], alone[0])  # where the source knows nothing
+    assert (both[1:, : SIZE // 2] == hair).all()
+    np.testing.assert_array_equal(both[1:, SIZE // 2 :], alone[1:, SIZE // 2 :] & ~hair)
 
 
 angles = st.floats(-180, 180)

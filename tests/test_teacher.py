@@ -26,8 +26,8 @@ from faceperc.crop import CropRule, FaceCrop
 from faceperc.data.cli import main as data
 from faceperc.data.folder import FolderSource, Item
 from faceperc.data.mean_face import MEAN_FACE
-from faceperc.data.pack import UTKFace
-from faceperc.data.prepared import Prepared, prepare
+from faceperc.data.pack import W300, UTKFace
+from faceperc.data.prepared import Prepared, pack_label, prepare
 from faceperc.data.pseudo import WithPseudoLabels
 from faceperc.data.rows import digest, pack_arrays
 from faceperc.data.source import Sample, Source, load_sources
@@ -38,7 +38,7 @@ from faceperc.data.teachers.mediapipe_mesh import IBUG68, MIRROR, label_split, m
 from faceperc.data.teachers.model import label_source, teacher_of
 from faceperc.errors import ConfigError, DataError
 from faceperc.heads.landmarks import MIRROR as LANDMARK_MIRROR
-from faceperc.heads.parsing import class_set
+from faceperc.heads.parsing import SetMask, class_set
 from faceperc.predict import Predictor
 from faceperc.rotations import matrix_from_angles
 from faceperc.train import main as train
@@ -198,6 +198,25 @@ def test_only_the_labels_of_the_samples_own_face_count(pack: Path, tmp_path: Pat
         first, second, *_ = WithPseudoLabels(UTKFace(), "wise", str(tmp_path)).read(pack, "train")
     assert "expression" in first.labels and "pose" not in first.labels
     assert "expression" not in second.labels
+
+
+def test_a_teachers_mask_narrows_what_the_source_leaves_open(pack: Path, tmp_path: Path) -> None:
+    plain = W300().read(pack, "train")
+    skin = class_set("skin")
+    found = [
+        PseudoLabel(
+            "w300", "train", "", sample.digest, sample.box.tolist(), "parsing",
+            pack_label(SetMask(np.full(sample.pixels.shape[:2], skin, np.int16))), 0.9,
+        )
+        for sample in plain
+    ]  # fmt: skip
+    write_labels(labels_path(tmp_path, "w300", "train", "wise"), TEACHER, found)
+    for narrow in (False, True):
+        taught = WithPseudoLabels(W300(), "wise", str(tmp_path), narrow=narrow).read(pack, "train")
+        for before, sample in zip(plain, taught, strict=True):
+            own, sets = (each.labels["parsing"].sets for each in (before, sample))
+            np.testing.assert_array_equal(sets, np.where(own & skin > 0, skin, own) if narrow else own)
+            assert sample.trust["parsing"] == before.trust["parsing"] and "parsing" in sample.derived
 
 
 class Drawings(FolderSource):

@@ -100,3 +100,7 @@ def test_the_command_makes_a_teacher_of_landmarks(tmp_path: Path, capsys: pytest
     assert np.abs(np.mean(gaps, axis=(0, 1))).max() < 0.1  # the shift by 3 pixels is undone
     taught = WithPseudoLabels(sources[1], teacher.name, str(tmp_path)).read(pack, "train")
     assert all(sample.trust["landmarks"] == pytest.approx(0.4) for sample in taught)
+    assert not any("parsing" in sample.labels for sample in taught)
+    parts = WithPseudoLabels(sources[1], teacher.name, str(tmp_path), parts=True).read(pack, "train")
+    assert all(sample.trust["parsing"] == pytest.approx(0.4) for sample in parts)
+    assert all("parsing" in sample.derived and sample.labels["parsing"].sets.any() for sample in parts)

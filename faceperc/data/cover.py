@@ -36,9 +36,15 @@ class Cover:
 
     @property
     def is_thing(self) -> bool:
-        """Whether it is an object of the scene: pixels under it are background, as LaPa and CelebAMask-HQ
-        label what hides a face. Under a patch the face goes on: nobody knows what is there."""
+        """Whether it is an object of the scene, so that labels of the whole face may no longer hold. Behind a
+        patch the face goes on."""
         return self.shape != "patch"
+
+    @property
+    def is_background(self) -> bool:
+        """Whether pixels under it are background, as LaPa and CelebAMask-HQ label what hides a face. Of a
+        hand nothing is said: it looks like the cheek beside it, and cheeks with holes would be learned."""
+        return self.is_thing and self.shape != "hand"
 
     def hidden(self, size: int) -> NDArray[np.bool_]:
         """(size, size): where it hides most of what is behind it."""

@@ -63,7 +63,9 @@ def parsing_from_landmarks(points: ArrayLike, shape: tuple[int, int]) -> NDArray
     """Which classes each pixel may be, as far as 68 landmarks tell.
 
     Eyes, lips and mouth are inside their outlines, brows along their line; in a band around each the class
-    is open; elsewhere a pixel is none of these parts.
+    is open; elsewhere a pixel is none of these parts. From just above the brows to the jaw nothing is
+    background (what hides a face in the photograph is taken for the face), the tip of the nose is nose,
+    and above the chin nothing is skin that lies clear of the head.
 
     Args:
         points: (68, 2) iBUG points in image pixels.
@@ -91,7 +93,35 @@ def parsing_from_landmarks(points: ArrayLike, shape: tuple[int, int]) -> NDArray
     _stroke(sets, face[60:68], 0.02 * ocular, class_set(*mouth), closed=True)
     for name, line in brows.items():
         _stroke(sets, line, 0.05 * ocular, class_set(name), closed=False)
+    _limit_large_parts(sets, face)
     return sets
+
+
+def _limit_large_parts(sets: NDArray[np.int32], face: NDArray[np.float64]) -> None:
+    """Take from the sets what skin, nose and background cannot be, as ``parsing_from_landmarks`` says."""
+    extent = float(np.ptp(face, axis=0).max())  # about from the brows to the chin
+    down = face[8] - face[17:27].mean(0)
+    down /= max(float(np.hypot(*down)), 1e-6)
+
+    def within(points: ArrayLike, lift: float, margin: float) -> NDArray[np.bool_]:
+        raised = face[17:27] - lift * extent * down if lift else np.empty((0, 2))
+        return _inside(np.vstack([points, raised]), sets.shape, margin * extent)
+
+    sets[within(face[:17], 0.15, -0.04)] &= ~class_set("background")
+    sets[~within(face[[27, 31, 32, 33, 34, 35]], 0, 0.12)] &= ~class_set("nose")
+    sets[within(face[29:36], 0, -0.015) & (sets & class_set("nose") > 0)] = class_set("nose")
+    rows, columns = np.indices(sets.shape)
+    above_chin = (columns - face[8, 0]) * down[0] + (rows - face[8, 1]) * down[1] < 0
+    sets[above_chin & ~within(face[:17], 0.75, 0.25)] &= ~class_set("skin")
+
+
+def narrowed(label: SetMask, other: SetMask) -> SetMask:
+    """A mask with what another one of the same photograph says where it leaves the class of a pixel open.
+
+    Where the two contradict each other the first is right. Nothing is to be measured by the result.
+    """
+    both = np.where(label.sets > 0, label.sets & other.sets, other.sets)
+    return SetMask(np.where(both > 0, both, label.sets).astype(np.int16))
 
 
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
@@ -99,6 +129,17 @@ _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round(points * (1 << _SHIFT)).astype(np.int32)
+
+
+def _inside(outline: ArrayLike, shape: tuple[int, int], margin: float) -> NDArray[np.bool_]:
+    """Where (H, W) pixels lie inside the hull of points, grown by a margin or shrunk by a negative one."""
+    filled = np.zeros(shape, np.uint8)
+    hull = cv2.convexHull(np.asarray(outline, np.float32))[:, 0].astype(np.float64)
+    cv2.fillPoly(filled, [_fixed(hull)], 1, shift=_SHIFT)
+    width = max(1, round(2 * abs(margin)))
+    cv2.polylines(filled, [_fixed(hull)], True, int(margin > 0), thickness=width, shift=_SHIFT)
+    inside: NDArray[np.bool_] = filled > 0
+    return inside
 
 
 def _stroke(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from faceperc.data.derive import narrowed, parsing_from_landmarks
 from faceperc.data.prepared import unpack_label
 from faceperc.data.source import Sample, Source, data_folder
 from faceperc.data.teachers.format import PseudoLabel, Teacher, labels_path, read_labels
 from faceperc.errors import ConfigError, DataError
+from faceperc.heads.parsing import SetMask
 from faceperc.licences import terms_of
 from faceperc.overlap import iou_matrix
 
@@ -23,7 +26,8 @@ _SAME_FACE = 0.3
 class WithPseudoLabels(Source):
     """Another source, whose training samples also learn from a teacher.
 
-    A label of the source's own always wins. A teacher's counts as derived, so nothing is measured by it, and
+    A label of the source's own always wins; a mask that leaves the class of a pixel open is narrowed by the
+    teacher's, if ``narrow`` says so. A teacher's counts as derived, so nothing is measured by it, and
     the validation split is left as it is. Its weight in the loss is ``trust`` times its confidence.
 
     Args:
@@ -34,6 +38,9 @@ class WithPseudoLabels(Source):
         tasks: the tasks to take; all that the teacher labels by default.
         trust: weight of a label that the teacher is certain of, in (0, 1].
         min_confidence: labels that the teacher is less certain of are left out, in [0, 1).
+        parts: where the teacher gives 68 landmarks, also learn what they say of the parts of the face
+            (``faceperc.data.derive``): a mask that the source lacks, or what its own leaves open.
+        narrow: learn the teacher's class of pixels for which the source's own mask allows several.
     """
 
     def __init__(
@@ -44,6 +51,8 @@ class WithPseudoLabels(Source):
         tasks: tuple[str, ...] | None = None,
         trust: float = 0.5,
         min_confidence: float = 0.0,
+        parts: bool = False,
+        narrow: bool = False,
     ) -> None:
         super().__init__(source.weight, source.splits, source.balance)
         if not 0 < trust <= 1 or not 0 <= min_confidence < 1:
@@ -56,6 +65,8 @@ class WithPseudoLabels(Source):
         self.tasks = tasks
         self.trust = trust
         self.min_confidence = min_confidence
+        self.parts = parts
+        self.narrow = narrow
         self._facts: dict[str, str] | None = None  # known once the labels are read
 
     @property
@@ -119,11 +130,33 @@ class WithPseudoLabels(Source):
         """Give the label to the sample, unless it has its own, or the label is not wanted."""
         unwanted = self.tasks is not None and label.task not in self.tasks
         weight = self.trust * label.confidence
-        if unwanted or label.task in sample.labels or weight <= 0 or label.confidence < self.min_confidence:
+        if unwanted or weight <= 0 or label.confidence < self.min_confidence:
             return
-        sample.labels[label.task] = unpack_label(label.label)
-        sample.trust[label.task] = weight
-        sample.derived |= {label.task}
+        value = unpack_label(label.label)
+        own = sample.labels.get(label.task)
+        if own is None:
+            _give(sample, label.task, value, weight)
+            if self.parts and label.task == "landmarks":
+                sets = parsing_from_landmarks(value, sample.pixels.shape[:2])
+                _give_mask(sample, SetMask(sets.astype(np.int16)), weight)
+        elif self.narrow and isinstance(value, SetMask):
+            _give_mask(sample, value, weight)
+
+
+def _give(sample: Sample, task: str, value: Any, weight: float) -> None:
+    sample.labels[task] = value
+    sample.trust[task] = weight
+    sample.derived |= {task}
+
+
+def _give_mask(sample: Sample, mask: SetMask, weight: float) -> None:
+    """Narrow the sample's own mask, which keeps its trust; or be its mask."""
+    own = sample.labels.get("parsing")
+    if own is None:
+        _give(sample, "parsing", mask, weight)
+    else:
+        sample.labels["parsing"] = narrowed(own, mask)
+        sample.derived |= {"parsing"}
 
 
 def _facts(teacher: Teacher) -> dict[str, str]:

@@ -85,13 +85,13 @@ class View:
         Args:
             labels: the map.
             size: side of the result.
-            fill: label where nothing is known: outside the image and under a patch.
-            thing: label of a thing that hides the face; ``fill`` by default.
+            fill: label where nothing is known: outside the image, under a patch and under a hand.
+            thing: label of another thing that hides the face; ``fill`` by default.
         """
         warped = self.crop.warp_labels(self._blank(labels, fill), size, fill, self.bend(size))
         warped = np.ascontiguousarray(warped[:, ::-1]) if self.flip else warped
         if self.cover is not None:
-            known = thing if self.cover.is_thing else None
+            known = thing if self.cover.is_background else None
             warped[self.cover.hidden(size)] = fill if known is None else known
         return warped
 
