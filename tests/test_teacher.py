@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,10 @@ def test_a_teachers_mask_narrows_what_the_source_leaves_open(pack: Path, tmp_pat
             own, sets = (each.labels["parsing"].sets for each in (before, sample))
             np.testing.assert_array_equal(sets, np.where(own & skin > 0, skin, own) if narrow else own)
             assert sample.trust["parsing"] == before.trust["parsing"] and "parsing" in sample.derived
+    small = replace(found[0], label=pack_label(SetMask(np.full((8, 9), skin, np.int16))))
+    write_labels(labels_path(tmp_path, "w300", "train", "wise"), TEACHER, [small, *found[1:]])
+    with pytest.raises(DataError, match=r"mask has 9 x 8 pixels, the source's .*label them again"):
+        WithPseudoLabels(W300(), "wise", str(tmp_path), narrow=True).read(pack, "train")
 
 
 class Drawings(FolderSource):

@@ -154,6 +154,12 @@ def _give_mask(sample: Sample, mask: SetMask, weight: float) -> None:
     own = sample.labels.get("parsing")
     if own is None:
         _give(sample, "parsing", mask, weight)
+    elif own.sets.shape != mask.sets.shape:
+        ours, theirs = (" x ".join(map(str, each.sets.shape[::-1])) for each in (own, mask))
+        raise DataError(
+            f"{sample.name}: the teacher's mask has {theirs} pixels, the source's {ours}: the photographs "
+            "are read at another size than when they were labelled; label them again (docs/teachers.md)"
+        )
     else:
         sample.labels["parsing"] = narrowed(own, mask)
         sample.derived |= {"parsing"}
