@@ -103,16 +103,18 @@ def _limit_large_parts(sets: NDArray[np.int32], face: NDArray[np.float64]) -> No
     down = face[8] - face[17:27].mean(0)
     down /= max(float(np.hypot(*down)), 1e-6)
 
-    def within(points: ArrayLike, lift: float, margin: float) -> NDArray[np.bool_]:
-        raised = face[17:27] - lift * extent * down if lift else np.empty((0, 2))
-        return _inside(np.vstack([points, raised]), sets.shape, margin * extent)
+    def within(points: ArrayLike, margin: float) -> NDArray[np.bool_]:
+        return _inside(points, sets.shape, margin * extent)
 
-    sets[within(face[:17], 0.15, -0.04)] &= ~class_set("background")
-    sets[~within(face[[27, 31, 32, 33, 34, 35]], 0, 0.12)] &= ~class_set("nose")
-    sets[within(face[29:36], 0, -0.015) & (sets & class_set("nose") > 0)] = class_set("nose")
+    def face_and_above(height: float) -> NDArray[np.float64]:
+        return np.vstack([face[:17], face[17:27] - height * extent * down])
+
+    sets[within(face_and_above(0.15), -0.04)] &= ~class_set("background")
+    sets[~within(face[[27, 31, 32, 33, 34, 35]], 0.12)] &= ~class_set("nose")
+    sets[within(face[29:36], -0.015) & (sets & class_set("nose") > 0)] = class_set("nose")
     rows, columns = np.indices(sets.shape)
     above_chin = (columns - face[8, 0]) * down[0] + (rows - face[8, 1]) * down[1] < 0
-    sets[above_chin & ~within(face[:17], 0.75, 0.25)] &= ~class_set("skin")
+    sets[above_chin & ~within(face_and_above(0.75), 0.25)] &= ~class_set("skin")
 
 
 def narrowed(label: SetMask, other: SetMask) -> SetMask:

@@ -130,16 +130,16 @@ class WithPseudoLabels(Source):
         """Give the label to the sample, unless it has its own, or the label is not wanted."""
         unwanted = self.tasks is not None and label.task not in self.tasks
         weight = self.trust * label.confidence
-        if unwanted or weight <= 0 or label.confidence < self.min_confidence:
+        kept = label.task in sample.labels and not self.narrow
+        if unwanted or kept or weight <= 0 or label.confidence < self.min_confidence:
             return
         value = unpack_label(label.label)
-        own = sample.labels.get(label.task)
-        if own is None:
+        if label.task not in sample.labels:
             _give(sample, label.task, value, weight)
             if self.parts and label.task == "landmarks":
                 sets = parsing_from_landmarks(value, sample.pixels.shape[:2])
                 _give_mask(sample, SetMask(sets.astype(np.int16)), weight)
-        elif self.narrow and isinstance(value, SetMask):
+        elif isinstance(value, SetMask):
             _give_mask(sample, value, weight)
 
 
