@@ -60,7 +60,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     """The ONNX file of a model. What lies on the Hub is downloaded, and stays in the Hub client's cache.
 
     Args:
-        model: a name of the zoo (``faceperc-nano``, ``faceperc-nano-int8``, ``faceperc-nano.v1``), the path
+        model: a name of the zoo (``faceperc-nano``, ``faceperc-nano-int8``, ``faceperc-nano.v2``), the path
             of an ONNX file or of a model folder, or a place on the Hub: ``org/name``, ``org/name@revision``,
             ``org/name/model_int8.onnx@revision``.
 
@@ -149,7 +149,7 @@ def model_info(model: str) -> ZooModel:
     """What the registry says about a model of the zoo: figures, licence, files, and what it learned from.
 
     Args:
-        model: a name of the zoo, e.g. ``faceperc-nano`` or ``faceperc-nano.v1``.
+        model: a name of the zoo, e.g. ``faceperc-nano`` or ``faceperc-nano.v2``.
 
     Raises:
         UnknownModelError: if there is no such name.

@@ -81,16 +81,23 @@ def test_figures_of_other_weights_are_refused(tmp_path: Path) -> None:
 def evaluation() -> dict[str, Any]:
     groups = {
         "age: 0-9": {"faces": 12.0, "accuracy %": 70.0},
-        "age: 10-19": {"faces": 40.0, "accuracy %": 95.5},
-        "age: 20+": {"faces": 300.0, "accuracy %": 90.0},
+        "age: 10-19": {"faces": 40.0, "accuracy %": 95.5, "macro F1 %": 60.0},
+        "age: 20+": {"faces": 300.0, "accuracy %": 90.0, "macro F1 %": 90.0},
         "dark: yes": {"faces": 50.0, "accuracy %": 60.0},  # the only one of its kind: no gap
     }
     limits = {name: {"accuracy %": [50.0, 99.0]} for name in groups}
-    result = {"source": "s", "task": "gender", "groups": groups, "group_intervals": limits}
+    metrics = {"accuracy %": 80.0, "macro F1 %": 79.0}
+    result = {
+        "source": "s",
+        "task": "gender",
+        "metrics": metrics,
+        "groups": groups,
+        "group_intervals": limits,
+    }
     return {"results": [result]}
 
 
-def test_gaps_are_the_largest_minus_the_smallest_of_a_kind() -> None:
+def test_gaps_are_the_largest_minus_the_smallest_main_metric_of_a_kind() -> None:
     (gap,) = gaps(evaluation())
     assert (gap.kind, gap.low, gap.high, gap.faces) == ("age", "0-9", "10-19", (12, 40))
     assert gap.size == pytest.approx(25.5)

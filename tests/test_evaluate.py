@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from faceperc.config import FaceModelConfig
 from faceperc.crop import FaceCrop
 from faceperc.data.source import ParquetSource, Sample, load_sources
 from faceperc.errors import DataError, UsageError
+from faceperc.evaluate.bands import with_yaw_band
 from faceperc.evaluate.bootstrap import intervals
 from faceperc.evaluate.cli import main as evaluate
 from faceperc.evaluate.compare import compare
@@ -33,6 +35,7 @@ from faceperc.evaluate.page import worst_cases
 from faceperc.evaluate.report import summarise
 from faceperc.export.onnx import metadata
 from faceperc.model import FaceModel
+from faceperc.rotations import matrix_from_angles
 from faceperc.runtime import OnnxModel
 from faceperc.train import main as train
 
@@ -202,10 +205,44 @@ def test_groups_may_overlap(good: Path, pack: Path) -> None:
     assert {name: metrics["faces"] for name, metrics in groups.items()} == {
         "dark: yes": 5,  # rows 1, 3, 5, 7, 9
         "large pose: yes": 5,  # rows 5 to 9
+        "yaw (degrees): 0-14": 5,
+        "yaw (degrees): 15-29": 2,
+        "yaw (degrees): 30-59": 2,  # row 9 has no label of its pose
     }
     rows = measured(good, pack)["landmarks"].rows
     assert groups["dark: yes"]["NME %"] == pytest.approx(rows[1::2, 0].mean())
     assert groups["large pose: yes"]["NME %"] == pytest.approx(rows[5:, 0].mean())
+
+
+@pytest.mark.parametrize(
+    ("pose", "band"),
+    [
+        (np.array([-14.9, 80.0, 3.0]), "0-14"),
+        (np.array([-29.0, np.nan, np.nan]), "15-29"),  # a yaw alone
+        (matrix_from_angles(75.0, -10.0, 20.0), "60+"),
+        (np.array([np.nan, 5.0, 0.0]), None),
+        (3, None),  # a class, of somebody's own head of this name
+        (None, None),
+    ],
+)
+def test_a_face_is_in_the_band_of_its_yaw(pose: Any, band: str | None) -> None:
+    labels = {"landmarks": np.zeros((68, 2))} | ({} if pose is None else {"pose": pose})
+    sample = Sample(
+        np.zeros((9, 9, 3), np.uint8), BOX, labels, groups={"dark": "yes"}, derived=frozenset({"pose"})
+    )
+    found = with_yaw_band(sample)
+    assert found.groups == {"dark": "yes"} | ({} if band is None else {"yaw (degrees)": band})
+    assert sample.groups == {"dark": "yes"} and found.labels is sample.labels
+
+
+def test_a_derived_pose_tells_the_band_and_is_not_measured(good: Path, pack: Path) -> None:
+    class Derived(Drawn):
+        def sample(self, row: dict[str, Any], image: np.ndarray) -> Sample:
+            return replace(super().sample(row, image), derived=frozenset({"pose"}))
+
+    (found,) = measure(OnnxModel(good, 1), [Derived()], pack)
+    assert found.task == "landmarks"
+    assert summarise(found).groups["yaw (degrees): 15-29"]["faces"] == 2
 
 
 def test_a_source_leaves_out_what_its_protocol_excludes(good: Path, pack: Path) -> None:

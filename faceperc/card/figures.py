@@ -23,7 +23,7 @@ _REGISTRY_NAMES = {
 
 @dataclass(frozen=True)
 class Gap:
-    """By how much a metric differs between the groups of one kind.
+    """By how much the main metric differs between the groups of one kind.
 
     Attributes:
         source, task, kind: e.g. ``utkface``, ``age`` and ``gender``.
@@ -79,23 +79,23 @@ def group_rows(evaluation: Mapping[str, Any]) -> list[Row]:
 
 
 def gaps(evaluation: Mapping[str, Any]) -> list[Gap]:
-    """The gaps of every metric between the groups of every kind that has two or more."""
+    """The gaps of the main metric between the groups of every kind that has two or more."""
     found = []
     for result in evaluation["results"]:
+        metric = next(iter(result["metrics"]))
         for kind, groups in _by_kind(result["groups"]).items():
-            for metric in next(iter(groups.values())):
-                known = {g: m[metric] for g, m in groups.items() if m.get(metric) is not None}
-                if metric == "faces" or len(known) < 2:
-                    continue
-                low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-                faces = int(groups[low]["faces"]), int(groups[high]["faces"])
-                found.append(
-                    Gap(
-                        *(result["source"], result["task"], kind, metric, low, high),
-                        values=(known[low], known[high]),
-                        faces=faces,
-                    )
+            known = {g: m[metric] for g, m in groups.items() if m.get(metric) is not None}
+            if len(known) < 2:
+                continue
+            low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+            faces = int(groups[low]["faces"]), int(groups[high]["faces"])
+            found.append(
+                Gap(
+                    *(result["source"], result["task"], kind, metric, low, high),
+                    values=(known[low], known[high]),
+                    faces=faces,
                 )
+            )
     return found
 
 

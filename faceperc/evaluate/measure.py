@@ -24,6 +24,7 @@ from faceperc.data.own import understood
 from faceperc.data.source import DATA_VARIABLE, Sample, Source, check_names
 from faceperc.detect import FaceDetector
 from faceperc.errors import ModelError, UsageError
+from faceperc.evaluate.bands import with_yaw_band
 from faceperc.evaluate.conditions import PLAIN, Condition
 from faceperc.head import Head
 from faceperc.metadata import check_takes_crops
@@ -132,7 +133,7 @@ def _measure_source(
     samples: list[Sample], detector: FaceDetector | None, condition: Condition,
 ) -> Iterator[Measurement]:  # fmt: skip
     faces: dict[str, list[tuple[np.ndarray, Sample, Box | None]]] = {task: [] for task in heads}
-    samples = [sample.to_measure_by() for sample in samples]
+    samples = [with_yaw_band(sample).to_measure_by() for sample in samples]
     for start in range(0, len(samples), _BATCH):
         batch = samples[start : start + _BATCH]
         boxes = [sample.box if detector is None else _find(detector, sample) for sample in batch]
