@@ -476,6 +476,7 @@ from test_batch import watch
 from faceperc.batch.cli import run
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     watch(pytest.MonkeyPatch(), 6, lambda: os.killpg(0, signal.{name}))
     sys.exit(run([{str(photos)!r}], "out.jsonl", masks=None, **{options!r}))
 """
