@@ -307,11 +307,7 @@ def test_models__one_line_each(newer: ZooModel) -> None:
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
     assert max(map(len, text.splitlines())) <= 100
     assert text.count("faceperc-nano ") == 1 and "v2" not in lines["faceperc-nano"]
-    shown = ("w300 NME %", "fasseg F1 %", "fer2013 accuracy %", "utkface age MAE years")
-    figures = [
-        f"{value:.2f}" for value in (NANO.files[ONNX].latency, *(NANO.metrics[each] for each in shown))
-    ]
-    assert lines["faceperc-nano"][1:9] == ["v3", "14.4", *figures, "-"]
+    assert lines["faceperc-nano"][1:9] == ["v3", "14.4", "0.43", "4.31", "88.66", "62.81", "5.25", "-"]
     assert lines["faceperc-nano"][9:] == ["research", "Hub"]
     assert lines["detector-nano"][4:9] == ["-", "-", "-", "-", "97.7"]
     assert lines["faceperc-base"][1:] == ["-"] * 9 + ["recipe"]
@@ -343,12 +339,7 @@ def test_models__json_has_every_row_and_field() -> None:
 
 def test_info__shows_the_row_beside_the_metadata() -> None:
     text = run("info", "faceperc-nano-int8.v2", columns=200)
-    for word in (
-        "faceperc-nano.v2",
-        f"fer2013 accuracy %: {NANO.files[ONNX_INT8].metrics['fer2013 accuracy %']}",
-        "research only",
-        "precision",
-    ):
+    for word in ("faceperc-nano.v2", "fer2013 accuracy %: 62.87", "research only", "precision"):
         assert word in text
     assert "faceperc/faceperc-nano@v2" in text and "faceperc train configs/train/nano.yaml" in text
     document = json.loads(run("info", "faceperc-nano", "--json"))
@@ -357,11 +348,7 @@ def test_info__shows_the_row_beside_the_metadata() -> None:
 
 def test_info__downloads_nothing(newer: ZooModel, hub: Hub) -> None:
     text = run("info", "faceperc-nano", columns=200)
-    assert (
-        "faceperc-nano.v3" in text
-        and "on the Hub" in text
-        and f"w300 NME %: {NANO.metrics['w300 NME %']}" in text
-    )
+    assert "faceperc-nano.v3" in text and "on the Hub" in text and "w300 NME %: 4.31" in text
     assert json.loads(run("info", "faceperc-nano", "--json"))["zoo"]["path"] is None
     assert "recipe" in run("info", "faceperc-base")
     assert hub.asked == []
