@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from faceperc.data.source import Sample
-from faceperc.rotations import angles_of
+from faceperc.data.teachers.agreement import pose_angles
 
 YAW = "yaw (degrees)"
 _BANDS = ((15, "0-14"), (30, "15-29"), (60, "30-59"))
@@ -23,8 +23,7 @@ def with_yaw_band(sample: Sample) -> Sample:
     label = sample.labels.get("pose")
     if label is None or np.shape(label) not in ((3,), (3, 3)):
         return sample
-    pose = np.asarray(label, dtype=np.float64)
-    yaw = abs((angles_of(pose) if pose.ndim == 2 else pose)[0])
+    yaw = abs(pose_angles(np.asarray(label, dtype=np.float64))[0])
     if not np.isfinite(yaw):
         return sample
     band = next((name for limit, name in _BANDS if yaw < limit), _BEYOND)

@@ -61,7 +61,7 @@ def agreement(samples: Sequence[Sample], labels: Sequence[PseudoLabel]) -> Agree
 
 def _gaps(sample: Sample, taught: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if "pose" in taught and "pose" in sample.labels:
-        gaps = _angles(taught["pose"]) - _angles(sample.labels["pose"])
+        gaps = pose_angles(taught["pose"]) - pose_angles(sample.labels["pose"])
         angles = np.abs((gaps + 180) % 360 - 180)
         yield from zip(GAPS, angles.tolist(), strict=False)
     points = taught["mesh"][IBUG68] if "mesh" in taught else taught.get("landmarks")
@@ -73,6 +73,6 @@ def _gaps(sample: Sample, taught: dict[str, Any]) -> Iterator[tuple[str, float]]
         yield "NME 51 %", float(errors[17:].mean())
 
 
-def _angles(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+def pose_angles(pose: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3,) yaw, pitch, roll in degrees of a label, which may be the rotation (3, 3)."""
     return angles_of(pose) if is_rotation(pose) else pose
