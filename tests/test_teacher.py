@@ -118,7 +118,9 @@ def test_model_labels_every_face_in_the_form_that_heads_take(
     crop = FaceCrop.from_box(sample.box, CropRule(32, 1.5, (0.0, -0.1)))
     np.testing.assert_allclose(sample.labels["landmarks"], crop.to_image(POINTS), atol=1e-4)
     np.testing.assert_allclose(sample.labels["pose"], [0, 0, 90], atol=1e-4)
-    assert sample.labels["expression"] == 1
+    np.testing.assert_allclose(
+        sample.labels["expression"], FACE_TASKS["expression"][1]["probabilities"], atol=1e-6
+    )
     np.testing.assert_array_equal(sample.labels["attributes"], [0, 1, 1])
     sets = sample.labels["parsing"].sets
     x, y = np.round(crop.to_image([[10, 15], [25, 10], [25, 25]])).astype(int).T
@@ -222,6 +224,33 @@ def test_a_teachers_mask_narrows_what_the_source_leaves_open(pack: Path, tmp_pat
     write_labels(labels_path(tmp_path, "w300", "train", "wise"), TEACHER, [small, *found[1:]])
     with pytest.raises(DataError, match=r"mask has 9 x 8 pixels, the source's .*label them again"):
         WithPseudoLabels(W300(), "wise", str(tmp_path), narrow=True).read(pack, "train")
+
+
+def test_a_teachers_probabilities_speak_beside_the_own_class(pack: Path, tmp_path: Path) -> None:
+    plain = UTKFace().read(pack, "train")
+    votes = np.array([0.3, 0.7], np.float32)
+    found = [
+        replace(label(sample.digest, sample.box.tolist(), task), label=pack_label(value))
+        for sample in plain
+        for task, value in (("gender", votes), ("age", 80.0))
+    ]
+    write_labels(labels_path(tmp_path, "utkface", "train", "wise"), TEACHER, found)
+    # they speak however certain they are
+    taught = WithPseudoLabels(UTKFace(), "wise", str(tmp_path), min_confidence=0.9, blend=0.4)
+    for before, sample in zip(plain, taught.read(pack, "train"), strict=True):
+        wanted = 0.6 * np.eye(2)[before.labels["gender"]] + 0.4 * votes
+        np.testing.assert_allclose(sample.labels["gender"], wanted, atol=1e-6)
+        assert sample.labels["age"] == before.labels["age"]  # a number has no probabilities
+        assert sample.trust == before.trust and sample.derived == before.derived | {"gender"}
+    taught.blend = 0.0
+    assert [sample.labels for sample in taught.read(pack, "train")] == [sample.labels for sample in plain]
+
+    narrow = [replace(each, label=pack_label(votes[:1])) for each in found if each.task == "gender"]
+    write_labels(labels_path(tmp_path, "utkface", "train", "wise"), TEACHER, narrow)
+    with pytest.raises(DataError, match="gender is class 1, the teacher knows 1"):
+        WithPseudoLabels(UTKFace(), "wise", str(tmp_path), blend=0.4).read(pack, "train")
+    with pytest.raises(ConfigError, match="blend lies in"):
+        WithPseudoLabels(UTKFace(), "wise", str(tmp_path), blend=1.2)
 
 
 class Drawings(FolderSource):

@@ -26,9 +26,10 @@ _SAME_FACE = 0.3
 class WithPseudoLabels(Source):
     """Another source, whose training samples also learn from a teacher.
 
-    A label of the source's own always wins; a mask that leaves the class of a pixel open is narrowed by the
-    teacher's, if ``narrow`` says so. A teacher's counts as derived, so nothing is measured by it, and
-    the validation split is left as it is. Its weight in the loss is ``trust`` times its confidence.
+    A label of the source's own always wins, but for two options: ``narrow`` lets the teacher's mask decide
+    where the own one leaves the class of a pixel open, ``blend`` lets its probabilities speak beside an own
+    class. A teacher's counts as derived, so nothing is measured by it, and the validation split is left as it
+    is. Its weight in the loss is ``trust`` times its confidence.
 
     Args:
         source: any source.
@@ -41,6 +42,9 @@ class WithPseudoLabels(Source):
         parts: where the teacher gives 68 landmarks, also learn what they say of the parts of the face
             (``faceperc.data.derive``): a mask that the source lacks, or what its own leaves open.
         narrow: learn the teacher's class of pixels for which the source's own mask allows several.
+        blend: part of the teacher's probabilities, however certain, in the label of a face whose class the
+            source gives; the rest stays with that class. In [0, 1]; Hinton et al., "Distilling the Knowledge
+            in a Neural Network", 2015, at temperature 1.
     """
 
     def __init__(
@@ -53,12 +57,15 @@ class WithPseudoLabels(Source):
         min_confidence: float = 0.0,
         parts: bool = False,
         narrow: bool = False,
+        blend: float = 0.0,
     ) -> None:
         super().__init__(source.weight, source.splits, source.balance)
         if not 0 < trust <= 1 or not 0 <= min_confidence < 1:
             raise ConfigError(
                 f"trust lies in (0, 1] and min_confidence in [0, 1); got {trust} and {min_confidence}"
             )
+        if not 0 <= blend <= 1:
+            raise ConfigError(f"blend lies in [0, 1]; got {blend}")
         self.source = source
         self.teacher = teacher
         self.folder = folder
@@ -67,6 +74,7 @@ class WithPseudoLabels(Source):
         self.min_confidence = min_confidence
         self.parts = parts
         self.narrow = narrow
+        self.blend = blend
         self._facts: dict[str, str] | None = None  # known once the labels are read
 
     @property
@@ -128,19 +136,40 @@ class WithPseudoLabels(Source):
 
     def _add(self, sample: Sample, label: PseudoLabel) -> None:
         """Give the label to the sample, unless it has its own, or the label is not wanted."""
-        unwanted = self.tasks is not None and label.task not in self.tasks
-        weight = self.trust * label.confidence
-        kept = label.task in sample.labels and not self.narrow
-        if unwanted or kept or weight <= 0 or label.confidence < self.min_confidence:
+        task, own = label.task, sample.labels.get(label.task)
+        if (self.tasks is not None and task not in self.tasks) or not (
+            own is None or self.narrow or self.blend
+        ):
             return
         value = unpack_label(label.label)
-        if label.task not in sample.labels:
-            _give(sample, label.task, value, weight)
-            if self.parts and label.task == "landmarks":
+        if isinstance(own, int | np.integer) and np.ndim(value) == 1:
+            if self.blend:
+                sample.labels[task] = _blended(sample, task, value, self.blend)
+                sample.derived |= {task}
+            return
+        weight = self.trust * label.confidence
+        if weight <= 0 or label.confidence < self.min_confidence:
+            return
+        if own is None:
+            _give(sample, task, value, weight)
+            if self.parts and task == "landmarks":
                 sets = parsing_from_landmarks(value, sample.pixels.shape[:2])
                 _give_mask(sample, SetMask(sets.astype(np.int16)), weight)
-        elif isinstance(value, SetMask):
+        elif self.narrow and isinstance(value, SetMask):
             _give_mask(sample, value, weight)
+
+
+def _blended(sample: Sample, task: str, probabilities: np.ndarray, part: float) -> np.ndarray:
+    """(C,) votes: the given part of them is the teacher's probabilities, the rest has the sample's class."""
+    own = sample.labels[task]
+    if own >= len(probabilities):
+        raise DataError(
+            f"{sample.name}: {task} is class {own}, the teacher knows {len(probabilities)}: take another "
+            "teacher, or leave the task out of its tasks"
+        )
+    votes = part * probabilities
+    votes[own] += 1 - part
+    return votes
 
 
 def _give(sample: Sample, task: str, value: Any, weight: float) -> None:

@@ -85,7 +85,8 @@ def _mask(result: Mask, size: float) -> tuple[Any, float]:
 
 
 def _classes(result: Classes, size: float) -> tuple[Any, float]:
-    return result.labels.index(result.label), result.score
+    """All probabilities, as votes."""
+    return np.asarray(result.probabilities), result.score
 
 
 def _probabilities(result: Probabilities, size: float) -> tuple[Any, float]:
