@@ -135,12 +135,12 @@ class WithPseudoLabels(Source):
         return samples
 
     def _add(self, sample: Sample, label: PseudoLabel) -> None:
-        """Give the label to the sample, unless it has its own, or the label is not wanted."""
+        """Give the label to the sample, or what it adds to the sample's own, unless it is not wanted."""
         task, own = label.task, sample.labels.get(label.task)
-        if (self.tasks is not None and task not in self.tasks) or not (
-            own is None or self.narrow or self.blend
-        ):
+        if self.tasks is not None and task not in self.tasks:
             return
+        if own is not None and not self.narrow and not self.blend:
+            return  # before it is unpacked, which takes time
         value = unpack_label(label.label)
         if isinstance(own, int | np.integer) and np.ndim(value) == 1:
             if self.blend:
