@@ -9,13 +9,14 @@ from importlib import import_module
 
 from faceperc._files import write_file
 from faceperc._parser import CommandParser
+from faceperc.card.figures import quality_rows
 from faceperc.data.source import load_sources
 from faceperc.detect import FaceDetector
 from faceperc.evaluate.conditions import HARDER, PLAIN, Condition
 from faceperc.evaluate.measure import Measurement, measure
 from faceperc.evaluate.page import Section, render, worst_cases
 from faceperc.evaluate.quality import HEADINGS as QUALITY_HEADINGS
-from faceperc.evaluate.quality import Quality, qualities, quality_rows
+from faceperc.evaluate.quality import Quality, qualities
 from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
 from faceperc.evaluate.robustness import Robustness, robustness, robustness_table
 from faceperc.evaluate.saved import description, save
@@ -65,9 +66,10 @@ def main(args: list[str]) -> int:
     if harder:
         headings, lines = robustness_table(harder)
         show(headings, lines, "main metrics under harder conditions (worse by)")
-    told = list(_qualities(options, model))
-    if told:
-        show(QUALITY_HEADINGS, quality_rows(told), "quality of faces, and of crops without a face")
+    quality = [asdict(each) for each in _qualities(options, model)]
+    if quality:
+        rows_of_quality = quality_rows({"quality": quality})
+        show(QUALITY_HEADINGS, rows_of_quality, "quality of faces, and of crops without a face")
     if options.markdown:
         write_file(options.markdown, markdown(rows).encode())
     document = {
@@ -78,7 +80,7 @@ def main(args: list[str]) -> int:
         "limit": options.limit,
         "results": [asdict(result) for result in results],
         **({"robustness": [asdict(each) for each in harder]} if harder else {}),
-        **({"quality": [asdict(each) for each in told]} if told else {}),
+        **({"quality": quality} if quality else {}),
         "config": model.metadata.raw["config"],
     }
     if options.json:

@@ -21,6 +21,7 @@ from faceperc.kinds import Points
 from faceperc.quality import quality_of
 from faceperc.runtime import OnnxModel
 
+HEADINGS = ("set", "crops", "median quality", "below 0.5", "better than no face")
 NOTHING = "no face"  # the set of the crops without a face
 _SCENES = "scenes"
 _CROPS = 4  # of each scene
@@ -115,15 +116,3 @@ def _measure(model: OnnxModel, task: str, crops: Sequence[NDArray[np.uint8]]) ->
         pairs = zip(output["points"].numpy(), output["sigma"].numpy(), strict=True)
         found += [quality_of(Points(points, sigma)) for points, sigma in pairs]
     return np.asarray(found)
-
-
-HEADINGS = ("set", "crops", "median quality", "below 0.5", "better than no face")
-
-
-def quality_rows(found: Sequence[Quality]) -> list[list[str]]:
-    """A row of text per set."""
-    return [
-        [each.source, str(each.count), f"{each.median:.3f}", f"{each.low:.1f} %",
-         "-" if each.better is None else f"{each.better:.2f} %"]
-        for each in found
-    ]  # fmt: skip
