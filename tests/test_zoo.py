@@ -99,7 +99,7 @@ def test_parameters_are_counted_from_the_weights() -> None:
         ({"lisence": "any"}, "unknown key 'lisence': did you mean 'licence'"),
         ({"use": "commercial"}, "'use'"),
         ({"role": "faces"}, "'role'"),
-        ({"tag": "v2.1"}, "'tag'"),
+        ({"tag": "v3.1"}, "'tag'"),
         ({"name": "mine-int8"}, "'name'"),
         ({"tasks": []}, "'tasks'"),
         ({"parameters": 0}, "'parameters'"),
@@ -127,7 +127,7 @@ def test_a_wrong_row_is_named(tmp_path: Path, change: dict[str, Any], reason: st
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("{", "is not a registry"), ("[]", "is not a registry"), ('{"models": [3]}', "expected a mapping"),
-     (json.dumps({"models": [ROW, ROW]}), "faceperc-nano.v2 is there twice"),
+     (json.dumps({"models": [ROW, ROW]}), "faceperc-nano.v3 is there twice"),
      (json.dumps({"models": [{"name": "x"}]}), "registry row 'x': the key 'tag' is missing")],
 )  # fmt: skip
 def test_a_damaged_registry_is_named(tmp_path: Path, text: str, reason: str) -> None:
@@ -147,9 +147,9 @@ def test_a_row_survives_being_written_and_read() -> None:
 
 
 def test_a_name_stands_for_its_first_tag() -> None:
-    assert find_model("faceperc-nano") == find_model("faceperc-nano.v2") == NANO.folder / ONNX
-    assert find_model("faceperc-nano-int8") == find_model("faceperc-nano-int8.v2") == NANO.folder / ONNX_INT8
-    assert faceperc.model_info("faceperc-nano-int8.v2") is NANO and NANO.full_name == "faceperc-nano.v2"
+    assert find_model("faceperc-nano") == find_model("faceperc-nano.v3") == NANO.folder / ONNX
+    assert find_model("faceperc-nano-int8") == find_model("faceperc-nano-int8.v3") == NANO.folder / ONNX_INT8
+    assert faceperc.model_info("faceperc-nano-int8.v3") is NANO and NANO.full_name == "faceperc-nano.v3"
     assert list_models() == ["faceperc-nano", "faceperc-nano-int8", "faceperc-small"]
 
 
@@ -157,8 +157,8 @@ def test_a_name_stands_for_its_first_tag() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("faceperc-nano.v9", "unknown tag 'v9' of faceperc-nano; it has: v2"),
-        ("faceperc-nano-int8.v9", "unknown tag 'v9' of faceperc-nano-int8; it has: v2"),
+        ("faceperc-nano.v9", "unknown tag 'v9' of faceperc-nano; it has: v3"),
+        ("faceperc-nano-int8.v9", "unknown tag 'v9' of faceperc-nano-int8; it has: v3"),
         ("faceperc-nono", "unknown model 'faceperc-nono': did you mean 'faceperc-nano'"),
         ("detector-smal.v1", "did you mean 'detector-small'"),
         ("../faceperc/nano", "unknown model"),
@@ -205,20 +205,20 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> ZooModel:
     """A second tag that became the default, whose files have the sizes of the first one's, as retrained
     weights have; the package still holds the first one's."""
     files = {name: replace(file, sha256=SHA) for name, file in NANO.files.items()}
-    row = replace(NANO, tag="v3", files=files, revision="v3", published=True)
+    row = replace(NANO, tag="v4", files=files, revision="v4", published=True)
     monkeypatch.setattr("faceperc.zoo.registry", lambda: (row, *registry()))
     return row
 
 
 def test_another_tag_never_opens_the_bundled_file(newer: ZooModel, hub: Hub) -> None:
     assert newer.bundled(ONNX) is None and NANO.bundled(ONNX) == NANO.folder / ONNX
-    assert find_model("faceperc-nano") == find_model("faceperc-nano.v3") == hub.folder / ONNX
-    assert hub.asked == [(Place("faceperc/faceperc-nano", "v3"), ONNX, SHA)] * 2
-    assert find_model("faceperc-nano.v2") == NANO.folder / ONNX
-    assert find_weights("faceperc-nano.v2") == NANO.folder
+    assert find_model("faceperc-nano") == find_model("faceperc-nano.v4") == hub.folder / ONNX
+    assert hub.asked == [(Place("faceperc/faceperc-nano", "v4"), ONNX, SHA)] * 2
+    assert find_model("faceperc-nano.v3") == NANO.folder / ONNX
+    assert find_weights("faceperc-nano.v3") == NANO.folder
     assert faceperc.model_info("faceperc-nano") == newer
-    with pytest.raises(UnknownModelError, match="it has: v3, v2"):
-        faceperc.model_info("faceperc-nano.v4")
+    with pytest.raises(UnknownModelError, match="it has: v4, v3"):
+        faceperc.model_info("faceperc-nano.v5")
 
 
 def test_weights_are_not_gathered_from_two_places(
@@ -235,7 +235,7 @@ def test_weights_are_not_gathered_from_two_places(
     repo = "faceperc/faceperc-nano"
     commit = Place(repo, hub.folder.name)  # of the first file: a tag may move between two requests
     assert {(each, file) for each, file, _ in hub.asked} == {
-        (Place(repo, "v2"), WEIGHTS), (commit, CONFIG), (commit, TRAINING)
+        (Place(repo, "v3"), WEIGHTS), (commit, CONFIG), (commit, TRAINING)
     }  # fmt: skip
     assert all(sha == NANO.files[file].sha256 for _, file, sha in hub.asked)
 
@@ -256,7 +256,7 @@ def test_whereabouts(newer: ZooModel, tmp_path: Path, monkeypatch: pytest.Monkey
     assert whereabouts(replace(elsewhere, repo=None), ONNX) == ("missing", None)
     repo, commit = tmp_path / "models--faceperc--faceperc-nano", "a" * 40
     cached = repo / "snapshots" / commit / ONNX
-    for path, text in ((cached, "weights"), (repo / "refs" / "v3", commit)):
+    for path, text in ((cached, "weights"), (repo / "refs" / "v4", commit)):
         path.parent.mkdir(parents=True)
         path.write_text(text)
     assert whereabouts(newer, ONNX) == ("on the Hub", None)  # the copy is another file: it has to be fetched
@@ -306,14 +306,14 @@ def test_models__one_line_each(newer: ZooModel) -> None:
     text = run("models")
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
     assert max(map(len, text.splitlines())) <= 100
-    assert text.count("faceperc-nano ") == 1 and "v2" not in lines["faceperc-nano"]
-    assert lines["faceperc-nano"][1:9] == ["v3", "14.4", "0.43", "4.31", "88.66", "62.81", "5.25", "-"]
+    assert text.count("faceperc-nano ") == 1 and "v3" not in lines["faceperc-nano"]
+    assert lines["faceperc-nano"][1:9] == ["v4", "14.4", "0.43", "4.23", "88.82", "63.16", "4.91", "-"]
     assert lines["faceperc-nano"][9:] == ["research", "Hub"]
     assert lines["detector-nano"][4:9] == ["-", "-", "-", "-", "97.7"]
     assert lines["faceperc-base"][1:] == ["-"] * 9 + ["recipe"]
     assert "one CPU thread" in text
     everything = run("models", "--all")
-    assert everything.count("faceperc-nano ") == 2 and "v2" in everything and "v3" in everything
+    assert everything.count("faceperc-nano ") == 2 and "v3" in everything and "v4" in everything
 
 
 def test_models__eighty_columns_lose_nothing() -> None:
@@ -338,17 +338,17 @@ def test_models__json_has_every_row_and_field() -> None:
 
 
 def test_info__shows_the_row_beside_the_metadata() -> None:
-    text = run("info", "faceperc-nano-int8.v2", columns=200)
-    for word in ("faceperc-nano.v2", "fer2013 accuracy %: 62.87", "research only", "precision"):
+    text = run("info", "faceperc-nano-int8.v3", columns=200)
+    for word in ("faceperc-nano.v3", "fer2013 accuracy %: 63.22", "research only", "precision"):
         assert word in text
-    assert "faceperc/faceperc-nano@v2" in text and "faceperc train configs/train/nano.yaml" in text
+    assert "faceperc/faceperc-nano@v3" in text and "faceperc train configs/train/nano.yaml" in text
     document = json.loads(run("info", "faceperc-nano", "--json"))
-    assert document["schema"] == 1 and document["zoo"]["tag"] == "v2"
+    assert document["schema"] == 1 and document["zoo"]["tag"] == "v3"
 
 
 def test_info__downloads_nothing(newer: ZooModel, hub: Hub) -> None:
     text = run("info", "faceperc-nano", columns=200)
-    assert "faceperc-nano.v3" in text and "on the Hub" in text and "w300 NME %: 4.31" in text
+    assert "faceperc-nano.v4" in text and "on the Hub" in text and "w300 NME %: 4.23" in text
     assert json.loads(run("info", "faceperc-nano", "--json"))["zoo"]["path"] is None
     assert "recipe" in run("info", "faceperc-base")
     assert hub.asked == []
