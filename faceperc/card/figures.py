@@ -11,6 +11,9 @@ Row = tuple[str, ...]
 #: A group of fewer faces says little: such groups are marked.
 SMALL = 30
 
+#: Of the columns that ``quality_rows`` gives.
+QUALITY_HEADINGS = ("set", "crops", "median quality", "below 0.5", "better than no face")
+
 #: Figures that `faceperc models` shows; all others are called ``SET TASK METRIC``.
 _REGISTRY_NAMES = {
     ("w300", "landmarks"): "w300 NME %",

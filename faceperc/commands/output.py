@@ -18,6 +18,6 @@ def write_json(target: str, document: dict[str, Any]) -> None:
         write_file(target, text.encode("ascii"))
 
 
-def complain(error: Exception) -> None:
+def complain(what: Exception | str) -> None:
     """One line on standard error."""
-    print(f"faceperc: {error}", file=sys.stderr)
+    print(f"faceperc: {what}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from faceperc.cli_options import (
     TilesOption,
     split_names,
 )
+from faceperc.commands.output import complain
 from faceperc.zoo import DEFAULT_MODEL
 
 
@@ -56,7 +56,7 @@ def report(
     predictor = settings.open() if needs_predictor(inputs) else None
     written = write_report(inputs, out, options, predictor)
     for failure in written.failures:
-        print(f"faceperc: {failure.source}: {failure.reason}", file=sys.stderr)
+        complain(f"{failure.source}: {failure.reason}")
     print(f"{out}: {len(written.cards)} of {len(written.all_facts)} faces, {out.stat().st_size / 1e6:.1f} MB")
     if written.failures:
         raise typer.Exit(1)

@@ -142,11 +142,10 @@ class WithPseudoLabels(Source):
         if own is not None and not self.narrow and not self.blend:
             return  # before it is unpacked, which takes time
         value = unpack_label(label.label)
-        if isinstance(own, int | np.integer) and np.ndim(value) == 1:
-            if self.blend:
-                sample.labels[task] = _blended(sample, task, value, self.blend)
-                sample.derived |= {task}
-            return
+        if self.blend and isinstance(own, int | np.integer) and np.ndim(value) == 1:
+            sample.labels[task] = _blended(sample, task, value, self.blend)
+            sample.derived |= {task}
+            return  # however certain the teacher is: its probabilities tell
         weight = self.trust * label.confidence
         if weight <= 0 or label.confidence < self.min_confidence:
             return

@@ -9,13 +9,12 @@ from importlib import import_module
 
 from faceperc._files import write_file
 from faceperc._parser import CommandParser
-from faceperc.card.figures import quality_rows
+from faceperc.card.figures import QUALITY_HEADINGS, quality_rows
 from faceperc.data.source import load_sources
 from faceperc.detect import FaceDetector
 from faceperc.evaluate.conditions import HARDER, PLAIN, Condition
 from faceperc.evaluate.measure import Measurement, measure
 from faceperc.evaluate.page import Section, render, worst_cases
-from faceperc.evaluate.quality import HEADINGS as QUALITY_HEADINGS
 from faceperc.evaluate.quality import Quality, qualities
 from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
 from faceperc.evaluate.robustness import Robustness, robustness, robustness_table

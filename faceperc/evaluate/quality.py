@@ -21,7 +21,6 @@ from faceperc.kinds import Points
 from faceperc.quality import quality_of
 from faceperc.runtime import OnnxModel
 
-HEADINGS = ("set", "crops", "median quality", "below 0.5", "better than no face")
 NOTHING = "no face"  # the set of the crops without a face
 _SCENES = "scenes"
 _CROPS = 4  # of each scene

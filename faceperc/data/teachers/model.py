@@ -86,7 +86,7 @@ def _mask(result: Mask, size: float) -> tuple[Any, float]:
 
 def _classes(result: Classes, size: float) -> tuple[Any, float]:
     """All probabilities, as votes."""
-    return np.asarray(result.probabilities), result.score
+    return result.probabilities, result.score
 
 
 def _probabilities(result: Probabilities, size: float) -> tuple[Any, float]:
