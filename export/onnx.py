@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -217,14 +218,27 @@ def _check_finished(model: FaceModel, crops: Path, path: Path) -> None:
             )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter without hints on what it could not simplify: its file is compared with torch anyway."""
+    logger = logging.getLogger("onnxscript")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
 def _convert(model: FaceModel, tasks: Sequence[str], training: dict[str, Any], opset: int) -> onnx.ModelProto:
     document = metadata(model, tasks, training)
     names = [field["output"] for entry in document["tasks"].values() for field in entry["fields"].values()]
     size = model.config.backbone.image_size
     folded = fold(model)
     attention = attention_operator(folded) if opset >= ATTENTION_OPSET else nullcontext()
-    with warnings.catch_warnings(), attention:
-        warnings.simplefilter("ignore")
+    with _quiet(), attention:
         program = torch.onnx.export(
             _FinalOutputs(folded, tasks).eval(),
             # a batch of one would be taken for a constant

@@ -41,6 +41,15 @@ def exported(model: FaceModel, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
+def test_exporting_says_nothing_that_nobody_can_act_on(
+    model: FaceModel, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    export_onnx(model, tmp_path / "quiet.onnx", ["gender"])
+    assert not [each.getMessage() for each in caplog.records if each.levelname != "DEBUG"] and not list(
+        recwarn
+    )
+
+
 def test_every_output_agrees_with_torch(model: FaceModel, exported: Path) -> None:
     differences = compare(model, exported, model.tasks)
     assert len(differences) == 9
