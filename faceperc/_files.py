@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import tempfile
@@ -121,6 +122,27 @@ def check_target(path: str | Path) -> None:
             raise PermissionError("permission denied")
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from error
+
+
+def check_json_target(path: str | Path | None) -> None:
+    """As ``check_target``, of a file of JSON: it replaces no file of another kind, such as a photograph that
+    stands where the name of the JSON file was forgotten. None, and "-" for standard output, are no file.
+
+    Raises:
+        UsageError: if ``check_target`` does, or there is a file that is not empty and does not begin as
+            JSON does.
+    """
+    if path is None or path == "-":
+        return
+    check_target(path)
+    target = Path(os.path.realpath(path))
+    try:
+        with target.open("rb") if target.is_file() else io.BytesIO() as file:
+            start = file.read(1)
+    except OSError as error:
+        raise _refusal(path, error) from error
+    if start not in (b"", b"{", b"["):
+        raise UsageError(f"{path}: is there and holds no JSON, so it is not replaced; name another file")
 
 
 def _refusal(path: str | Path, error: OSError | ValueError) -> UsageError:

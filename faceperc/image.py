@@ -26,9 +26,10 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 1024 * 1024
 MIN_SIDE = 8
 
-# Only these are decoded. Pillow opens many more formats, and some of them start other programs (EPS runs
-# Ghostscript) or are not photographs. HEIF is there for those who registered pi-heif with Pillow.
-FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+# Only Pillow's readers of these are asked. It has many more, and some of them start other programs (EPS runs
+# Ghostscript), decode all pixels to tell the size (ICO), or are for no photographs. JPEG's reads MPO too.
+# HEIF is there for those who registered pi-heif with Pillow.
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def read_image(
@@ -120,7 +121,7 @@ def _open(data: bytes, name: str) -> Image.Image:
         # the limit here replaces Pillow's warning about large images
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            return _open_known(data)
     except Image.UnidentifiedImageError as error:
         raise ImageFormatError(f"{name}: is not an image of a known format; use JPEG, PNG or WebP") from error
     except Image.DecompressionBombError as error:
@@ -129,10 +130,15 @@ def _open(data: bytes, name: str) -> Image.Image:
         ) from error
     except Exception as error:  # a damaged header: each of Pillow's plugins raises its own kind
         raise _damaged(name, error) from error
-    if picture.format not in FORMATS:
-        picture.close()
-        raise ImageFormatError(f"{name}: the format {picture.format} is not supported; use JPEG, PNG or WebP")
-    return picture
+
+
+def _open_known(data: bytes) -> Image.Image:
+    Image.preinit()  # the commonest formats: the others take a while to import
+    try:
+        return Image.open(io.BytesIO(data), formats=[each for each in FORMATS if each in Image.OPEN])
+    except Image.UnidentifiedImageError:
+        Image.init()
+        return Image.open(io.BytesIO(data), formats=[each for each in FORMATS if each in Image.OPEN])
 
 
 def _decode(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:

@@ -32,7 +32,8 @@ class Classes(ClassesHead):
         weight, label_smoothing, class_weights: see ClassesHead.
 
     Raises:
-        ConfigError: if the names are no texts, too few, or not all different.
+        ConfigError: if the names are no texts, too few, not all different, or one is `label`, the name of the
+            answer's own column in tables.
     """
 
     def __init__(
@@ -45,6 +46,10 @@ class Classes(ClassesHead):
     ) -> None:
         # before the base class, which counts the labels
         self.info = OutputInfo("classes", description, labels=_names(labels, "Classes", at_least=2))
+        if "label" in labels:
+            raise ConfigError(
+                "Classes.labels: 'label' is the answer's own column in tables; name it otherwise"
+            )
         super().__init__(weight, label_smoothing, class_weights)
 
 

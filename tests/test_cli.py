@@ -108,6 +108,21 @@ def test_predict__json_that_cannot_be_written_is_said_before_the_work(
     assert result.exit_code == 2 and "cannot be written" in result.stderr and result.stdout == ""
 
 
+def test_predict__json_replaces_json_alone(predict: Any, photo: Path, tmp_path: Path) -> None:
+    """`--json *.jpg`, its own name forgotten, takes the first photograph for it."""
+    before, target = photo.read_bytes(), tmp_path / "out.json"
+    other = tmp_path / "other.png"
+    other.write_bytes(before)
+    for name in (photo, other):
+        result = predict(photo, "--json", name)
+        assert result.exit_code == 2 and f"{name}: is there and holds no JSON" in result.stderr
+        assert name.read_bytes() == before
+    for older in ("", "{}", "[1]"):
+        target.write_text(older)
+        assert predict(photo, "--json", target).exit_code == 0
+        assert len(json.loads(target.read_text())["results"]) == 1
+
+
 def test_predict__detector_that_cannot_be_opened_stops_at_once(
     face_model: Path, photo: Path, tmp_path: Path
 ) -> None:

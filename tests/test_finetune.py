@@ -213,6 +213,7 @@ def test_errors_name_the_cause(start: Path, table: Path, tmp_path: Path) -> None
     [
         (classes(["one"]), "2 names at least"),
         (classes(["a", "a"]), "'a' stands there twice"),
+        (classes(["a", "label"]), "'label' is the answer's own column"),
         (classes([True, False]), "quotes"),  # type: ignore[list-item]
         (questions([]), "1 names at least"),
         (number(3, 3), "low must be below high"),

@@ -410,6 +410,21 @@ def test_mask__does_not_reach_over_the_picture() -> None:
     assert np.asarray(picture).tolist() == [[0, 0, 1, 1]] * 4 and picture.info["transparency"] == 0
 
 
+@pytest.mark.parametrize("points", [[[1e308, -1e308]], [[5.0, 5.0]]])
+def test_numbers__that_no_face_has_are_left_out(points: list[list[float]], tmp_path: Path) -> None:
+    document = made_up("a.png", 0.5, 3)
+    results = {
+        "kept": {"kind": "scalar", "value": 3.0},
+        "dropped": {"kind": "scalar", "value": -1.7e308, "std": 1.7e308},
+        "marks": {"kind": "points", "points": points, "sigma": [1e308]},
+    }
+    document["faces"] = [{"box": [0, 0, 9, 9], "tasks": results}]
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert run(tmp_path / "a.json", "-o", tmp_path / "a.html").exit_code == 0
+    titles = [each["title"] for each in data_of(tmp_path / "a.html")["numbers"]]
+    assert "kept" in titles and "dropped" not in titles
+
+
 def test_points__of_which_there_are_none() -> None:
     faces = Faces(
         (Face(np.array([1.0, 1.0, 9.0, 9.0]), 0.9, {"marks": Points(np.zeros((0, 2)))}),),

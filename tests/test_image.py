@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from faceperc.errors import ImageError, ImageFormatError, ImageTooLargeError
 from faceperc.image import image_size, read_image
@@ -126,9 +126,9 @@ def test_sixteen_bit_grey__that_is_dark_stays_dark(image_format: str) -> None:
 def test_threads__leave_the_warnings_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = Image.open
 
-    def slowly(*arguments: Any) -> Image.Image:
+    def slowly(*arguments: Any, **options: Any) -> Image.Image:
         time.sleep(0.001 * random.random())
-        return opened(*arguments)
+        return opened(*arguments, **options)
 
     monkeypatch.setattr(Image, "open", slowly)
     data, before = encode(Image.fromarray(RED_GREEN)), list(warnings.filters)
@@ -168,7 +168,8 @@ def broken_jpeg() -> bytes:
         (encode(Image.new("RGB", (400, 5))), "too small: 400 x 5"),
         (encode(Image.new("F", (10, 10)), "TIFF"), "floats"),
         (encode(Image.new("I", (10, 10), 70000), "TIFF"), "16 bits"),
-        (encode(Image.new("RGB", (20, 20)), "EPS"), "EPS"),
+        (encode(Image.new("RGB", (20, 20)), "EPS"), "not an image of a known format"),
+        (encode(Image.new("RGB", (32, 32)), "ICO"), "not an image of a known format"),
     ],
 )
 def test_bad_data__error_names_the_file_and_the_reason(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -268,3 +269,19 @@ def test_size_comes_from_the_header_alone() -> None:
         read_image(data, max_bytes=50)
     with pytest.raises(ImageFormatError, match="not an image of a known format"):
         image_size(b"hello")
+
+
+@pytest.mark.parametrize(
+    "image_format", ["AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"]
+)
+def test_no_format_is_decoded_to_tell_its_size(image_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(Image.new("RGB", (64, 48)), image_format)
+    decoded = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: decoded.append(self) or load(self))
+    if image_format == "ICO":  # Pillow's reader of icons decodes what is in them
+        with pytest.raises(ImageFormatError):
+            image_size(data)
+    else:
+        assert image_size(data) == (64, 48)
+    assert not decoded

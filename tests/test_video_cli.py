@@ -121,10 +121,13 @@ def test_a_damaged_file_is_told_and_the_rest_done(video: Any, tmp_path: Path) ->
 
 
 def test_wrong_usage(video: Any, clip: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
     for arguments, message in (
         ([clip], "--out, --json or --show"),
         ([clip, "--out", tmp_path / "a.avi"], "cannot write '.avi'"),
         ([clip, "--out", clip], "is the source"),
+        ([clip, "--json", other], "holds no JSON"),
         ([clip, "--out", tmp_path / "a.mp4", "--captions", "margin"], "all frames of a video have one size"),
         ([clip, "--json", "-", "--draw-size", "100"], "go with --out or --show"),
         ([clip, "--json", tmp_path / "no" / "a.jsonl"], "no such folder"),
@@ -145,7 +148,7 @@ def test_what_fails_before_the_first_line_leaves_older_files_alone(
     video: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.jsonl"
-    target.write_text("older\n")
+    target.write_text('{"older": 1}\n')
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
@@ -155,7 +158,7 @@ def test_what_fails_before_the_first_line_leaves_older_files_alone(
     (broken / "a.png").write_bytes(b"no picture")
     result = video(broken, "--json", target, "--out", tmp_path / "out.mp4")
     assert result.exit_code == 1 and "not one image can be read" in result.stderr
-    assert target.read_text() == "older\n"
+    assert target.read_text() == '{"older": 1}\n'
     assert sorted(each.name for each in tmp_path.iterdir()) == ["broken", "in", "out.jsonl"]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faceperc._files import check_target
+from faceperc._files import check_json_target
 from faceperc.cli_options import (
     MANY,
     OUTPUT,
@@ -121,8 +121,7 @@ def predict(
     found = _images(inputs)
     predictor = settings.open()
     pictures = None if save is None else _Pictures(save, [image.path for image in found])
-    if json_file not in (None, "-"):
-        check_target(json_file)
+    check_json_target(json_file)
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     for image in found:

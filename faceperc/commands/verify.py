@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from faceperc._files import check_json_target
 from faceperc.cli_options import MODEL_HELP, split_names
 from faceperc.commands.output import write_json
 from faceperc.commands.training import run_training
@@ -44,6 +45,7 @@ def verify(
 
     if model is not None and reference is not None:
         raise UsageError("give --model or --reference, not both; see 'faceperc verify --help'")
+    check_json_target(json_file)
     path = find_model(file)
     if model is not None:
         wanted = run_training(

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.detect import FaceDetector
 from faceperc.detector.metrics import (
@@ -207,6 +207,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     from faceperc.runtime import OnnxModel
 
+    check_json_target(options.json)
     model = OnnxModel(find_model(options.model), threads=options.threads)
     detector = FaceDetector(model, options.score)
     if options.max_side is not None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.data.rows import decode_image, read_rows
 from faceperc.data.source import data_folder
@@ -218,6 +218,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     from faceperc.runtime import OnnxModel
 
+    check_json_target(options.json)
     model = OnnxModel(find_model(options.model), threads=options.threads)
     detector = FaceDetector(model, options.score)
     reports = evaluate_all(detector, options.rendered, options.data)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from faceperc._files import check_target, write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.data.boxes import yunet_from_box
 from faceperc.data.folder import existing
@@ -211,8 +211,7 @@ def main(args: list[str]) -> None:
     options = parser.parse_args(args)
     from faceperc.runtime import OnnxModel
 
-    if options.json not in (None, "-"):
-        check_target(options.json)
+    check_json_target(options.json)
     opened = OnnxModel(options.model, threads=options.threads)
     detector = FaceDetector(opened, options.score, tiles=options.tiles)
     if options.max_side is not None:

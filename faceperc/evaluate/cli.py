@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import import_module
 
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.card.figures import QUALITY_HEADINGS, quality_rows
 from faceperc.data.source import load_sources
@@ -52,6 +52,7 @@ def main(args: list[str]) -> int:
     )
     parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
     options = parse(parser, args)
+    check_json_target(options.json)
     model = OnnxModel(find_model(options.model), options.threads, options.provider)
     sections = []
     for each in measure_as(options, model):

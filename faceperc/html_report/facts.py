@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from faceperc._names import readable
 from faceperc.kinds import Classes, Points, Probabilities, Rotation, Scalar
@@ -12,6 +11,8 @@ from faceperc.results import Face
 
 #: How a number tells how sure the models are: the lower or the higher, the less sure; None if it does not.
 LOW, HIGH = "low", "high"
+#: No number of a face is larger, but for one in a damaged file.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,6 @@ def facts_of(face: Face) -> Facts:
                 if result.visibility is not None:
                     visible = Number(f"{name}: visible points", "%")
                     facts.numbers[visible] = 100 * float((result.visibility >= 0.5).mean())
-    if not math.isnan(face.score):
-        facts.numbers[SCORE] = face.score
-    if not math.isnan(face.visibility):
-        facts.numbers[VISIBILITY] = face.visibility
-    if not math.isnan(face.quality):
-        facts.numbers[QUALITY] = face.quality
-    return facts
+    facts.numbers.update({SCORE: face.score, VISIBILITY: face.visibility, QUALITY: face.quality})
+    known = {each: value for each, value in facts.numbers.items() if abs(value) <= _LARGEST}  # not NaN
+    return replace(facts, numbers=known)

@@ -45,7 +45,9 @@ def overlay_of(face: Face) -> Overlay:
     left, top = crop.region[:2].tolist()
 
     def place(points: ArrayLike) -> NDArray[np.int64]:
-        return np.round((np.asarray(points) - (left, top)) * UNITS / crop.side).astype(int)
+        sides = (np.asarray(points) - (left, top)) / crop.side
+        # what is farther away is of a damaged file, and has no whole number
+        return np.round(sides.clip(-1000, 1000) * UNITS).astype(int)
 
     shapes: dict[str, dict[str, Any]] = {}
     for task, result in face.tasks.items():

@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from faceperc._console import progress_bar
-from faceperc._files import Draft, check_target
+from faceperc._files import Draft, check_json_target
 from faceperc.draw import DrawOptions
 from faceperc.errors import UsageError
 from faceperc.video.frames import open_source
@@ -129,7 +129,7 @@ class _Lines:
         self._is_empty = True
         if target == "-":
             return
-        check_target(target)
+        check_json_target(target)
         path = Path(target)
         if not path.exists() or path.is_file():  # else a pipe or a device: written to, not replaced
             self._draft = Draft(target)
