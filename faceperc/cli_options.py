@@ -27,7 +27,8 @@ MinScoreOption = Annotated[
     typer.Option("--min-score", help="Drop faces with a lower score (0 to 1).", rich_help_panel=WHAT),
 ]
 HeadsOption = Annotated[
-    bool, typer.Option("--heads", help="Also find heads that show no face.", rich_help_panel=WHAT)
+    bool,
+    typer.Option("--heads", help="Also find heads without a face, e.g. from behind.", rich_help_panel=WHAT),
 ]
 TilesOption = Annotated[
     bool,

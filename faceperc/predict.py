@@ -87,9 +87,10 @@ class Predictor:
             min_score: faces that the detector is less sure of are dropped, in [0, 1]; by default the
                 detector decides. Ignored for a detector that is an object.
             max_pixels: images with more pixels are refused, before they are decoded.
-            heads: also give the heads that show no face, as those seen from behind: with a box, a low
-                ``visibility``, and of all tasks only the rotation, which then is the detector's. Wants a
-                detector whose file tells heads, or a ``FaceDetector`` of it.
+            heads: also give the heads without a face, as those seen from behind: ``is_hidden``, with a box
+                and of all tasks only the rotation, which then is the detector's. Some are faces that are too
+                doubtful, or nothing at all: the detector gives heads that it is less sure of than of faces.
+                Wants a detector whose file tells heads, or a ``FaceDetector`` of it.
             tiles: look at large images tile by tile too, for their small faces, which takes longer:
                 `faceperc.detect.FaceDetector`. "auto" does so where they would be shrunk more than twofold.
                 Ignored for a detector that is an object.
@@ -292,9 +293,11 @@ class Predictor:
         self, pixels: NDArray[np.uint8], source: str | None, found: Detections, results: list[dict[str, Kind]]
     ) -> Faces:
         """The faces with their results, then the heads that show none."""
-        results = results + self._present_hidden(found[len(results) :])
+        count = len(results)
+        results = results + self._present_hidden(found[count:])
         each = zip(found.boxes, found.scores, results, found.visibility, strict=True)
-        return Faces(tuple(Face(*face) for face in each), pixels, source, self.metadata.name)
+        faces = tuple(Face(*face, is_face=place < count) for place, face in enumerate(each))
+        return Faces(faces, pixels, source, self.metadata.name)
 
     def _analyse(self, image: NDArray[np.uint8], boxes: Array) -> list[dict[str, Kind]]:
         """The results of each box by the name of the task."""

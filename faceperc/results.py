@@ -41,11 +41,12 @@ class Face:
     Attributes:
         box: (4,) x0, y0, x1, y1 in image pixels: hairline to chin.
         score: the detector's confidence in [0, 1] that a face can be seen; NaN where the caller gave the box.
-        tasks: the results by the name of the task. Of a head that shows no face there is only its rotation,
-            if the detector tells it.
+        tasks: the results by the name of the task. Of a head without a face there is only its rotation, if
+            the detector tells it.
         visibility: in [0, 1], how much of the confidence that a head is there is one that its face can be
             seen: near 1 from the front, near 0 from behind. NaN where the detector does not tell heads.
         track: the face's identity within a video, from 1, or None where faces are not tracked.
+        is_face: whether the detector saw a face there, rather than a head alone; None where nobody said.
     """
 
     box: NDArray[np.float64]
@@ -53,6 +54,7 @@ class Face:
     tasks: Mapping[str, Kind] = field(default_factory=dict)
     visibility: float = math.nan
     track: int | None = None
+    is_face: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the box and the visibility.
@@ -68,8 +70,9 @@ class Face:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether the head shows its back rather than its face: a visibility below 0.5. False if unknown."""
-        return self.visibility < 0.5
+        """Whether a head was seen there, but no face: it is turned away (a low ``visibility``), or whether it
+        shows a face is too doubtful. Where ``is_face`` is None, whether the visibility is below 0.5."""
+        return self.visibility < 0.5 if self.is_face is None else not self.is_face
 
     @property
     def quality(self) -> float:
@@ -118,13 +121,15 @@ class Face:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``box`` (4,), ``score`` (null where the caller gave the box), ``visibility`` and
-        ``quality`` (null if unknown), ``tasks`` by name, and ``track`` in a video."""
+        ``quality`` (null if unknown), ``tasks`` by name, ``track`` in a video, and ``is_hidden`` (true) of a
+        head without a face."""
         return {
             **({} if self.track is None else {"track": self.track}),
             "box": numbers(self.box, 3),
             "score": _known(self.score),
             "visibility": _known(self.visibility),
             "quality": _known(self.quality, 3),
+            **({"is_hidden": True} if self.is_hidden else {}),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
         }
 

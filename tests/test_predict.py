@@ -233,6 +233,21 @@ def test_heads__a_head_from_behind_has_a_box_and_a_pose(
     assert "visibility 0.03" in repr(head) and faces.draw().size == (100, 80)
 
 
+def test_heads__a_doubtful_face_is_a_head_without_a_face(
+    face_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    """Less sure than a face must be, though most of what is sure of the head is sure of the face."""
+    boxes = [[10, 12, 30, 40], [50, 20, 80, 60]]
+    path = build_detector(tmp_path / "d.onnx", boxes, [0.45, 0.6], heads=np.array([0.5, 0.7]))
+    faces = Predictor(face_model, detector=path, heads=True)(photo)
+    assert [round(face.visibility, 2) for face in faces] == [0.86, 0.9]
+    assert [face.is_hidden for face in faces] == [False, True] and [*faces[1].tasks] == []
+    documents = faces.to_dict()["faces"]
+    assert "is_hidden" not in documents[0] and documents[1]["is_hidden"] is True
+    faint = Predictor(face_model, detector=path, heads=True, min_score=0.4)(photo)
+    assert [face.is_hidden for face in faint] == [False, False] and all(face.tasks for face in faint)
+
+
 def test_heads__unasked_show_nothing_but_the_visibility(
     face_model: Path, heads_model: Path, photo: Path
 ) -> None:

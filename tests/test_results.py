@@ -258,6 +258,12 @@ def test_face__visibility() -> None:
     hidden, seen, unknown = Face(box, 0.1, visibility=0.2), Face(box, 0.9, visibility=0.95), Face(box, 0.9)
     assert [face.is_hidden for face in (hidden, seen, unknown)] == [True, False, False]
     assert [face.to_dict()["visibility"] for face in (hidden, seen, unknown)] == [0.2, 0.95, None]
+    doubtful, faint = (
+        Face(box, 0.4, visibility=0.9, is_face=False),
+        Face(box, 0.4, visibility=0.4, is_face=True),
+    )
+    assert doubtful.is_hidden and not faint.is_hidden
+    assert [face.to_dict().get("is_hidden") for face in (doubtful, faint, hidden)] == [True, None, True]
     assert "visibility 0.20" in repr(hidden) and "visibility" not in repr(unknown)
 
 

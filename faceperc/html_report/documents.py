@@ -100,7 +100,9 @@ def _face(document: Mapping[str, Any], number: int, size: tuple[int, int]) -> Fa
     except UsageError as error:
         raise UsageError(f"face {number}: {error}") from error
     track = document.get("track")
-    return Face(box, optional("score"), tasks, optional("visibility"), None if track is None else int(track))
+    score, visibility = optional("score"), optional("visibility")
+    is_face = False if document.get("is_hidden") else None
+    return Face(box, score, tasks, visibility, None if track is None else int(track), is_face)
 
 
 def _is_bare_mask(result: Mapping[str, Any]) -> bool:
