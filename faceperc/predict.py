@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -197,13 +198,15 @@ class Predictor:
 
         Raises:
             ImageError: if an image cannot be read.
-            UsageError: if ``max_faces`` is not usable.
+            UsageError: if ``images`` is a single image, or ``max_faces`` not usable.
             ModelError: if a model fails, or the detector gives no boxes and scores.
                 The message begins with the image's index, such as ``image 3: ...``, but where the face model
                 fails, which then looked at several. To go on without a bad file, read the files first with
                 `faceperc.image.read_image` and pass the arrays.
         """
-        if max_faces is not None and (not isinstance(max_faces, int) or max_faces < 1):
+        if isinstance(images, str | os.PathLike | bytes):
+            raise UsageError("images is a list of images; of a single one call the predictor itself")
+        if max_faces is not None and (not isinstance(max_faces, Integral) or max_faces < 1):
             raise UsageError(f"max_faces is a positive integer or None; got {max_faces!r}")
         read, detected = [], []
         for index, image in enumerate(images):

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,7 +54,7 @@ class OnnxModel:
             UsageError: if ``threads`` is not a positive integer or there is no such provider.
         """
         self.path = Path(path)
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
+        if threads is not None and (not isinstance(threads, Integral) or threads < 1):
             raise UsageError(f"threads is a positive integer or None; got {threads!r}")
         if not self.path.is_file():
             raise ModelError(

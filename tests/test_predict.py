@@ -132,6 +132,9 @@ def test_batch__most_certain_faces_and_heads(
         [faces] = predictor.batch([wide], max_faces=count)
         assert [face.is_hidden for face in faces] == hidden
         assert faces.to_dict()["faces"] == predictor(wide).to_dict()["faces"][: len(hidden)]
+    assert len(predictor.batch([wide], max_faces=np.int64(2))[0]) == 2  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="of a single one call the predictor itself"):
+        predictor.batch("photo.jpg")
     for wrong in (0, -1, 1.5):
         with pytest.raises(UsageError, match="max_faces is a positive integer"):
             predictor.batch([wide], max_faces=wrong)  # type: ignore[arg-type]
