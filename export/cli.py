@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
-from faceperc._parser import CommandParser
+from faceperc._parser import CommandParser, add_import_option, import_heads
 from faceperc.export.convert import add_precision_options, check_options, convert
 from faceperc.export.forms import FORMS
 from faceperc.export.onnx import OPSET, OPSETS, export_onnx
@@ -46,10 +45,9 @@ def main(args: list[str]) -> int:
     add_precision_options(parser)
     parser.add_argument("--engine", metavar="FILE", help="also build a TensorRT engine from the ONNX file")
     add_batch_option(parser, "--engine-batch")
-    parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
+    add_import_option(parser)
     options = parser.parse_args(args)
-    for module in options.modules:
-        import_module(module)
+    import_heads(options.modules)
     check_options(options)
     tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
     folder = find_weights(options.model)

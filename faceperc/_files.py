@@ -145,6 +145,18 @@ def check_json_target(path: str | Path | None) -> None:
         raise UsageError(f"{path}: is there and holds no JSON, so it is not replaced; name another file")
 
 
+def make_folder(path: str | Path) -> None:
+    """Make a folder, and those that it is in, where they are missing.
+
+    Raises:
+        UsageError: if it cannot be made, or a file is in the way.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
+
+
 def _refusal(path: str | Path, error: OSError | ValueError) -> UsageError:
     advice = _ADVICE.get(getattr(error, "errno", None) or 0, "")
     return UsageError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}{advice}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from faceperc._names import nearest, unknown_name
+from faceperc.errors import UsageError
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -26,6 +28,26 @@ class CommandParser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             choices = map(str, action.choices)
             raise argparse.ArgumentError(action, unknown_name("choice", value, choices))
+
+
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """``--import MODULE``: see ``import_heads``."""
+    parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
+
+
+def import_heads(modules: Sequence[str]) -> None:
+    """Import the modules with heads of the user's own, by which a model's configuration finds them.
+
+    Raises:
+        UsageError: naming the module that cannot be imported.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"--import {module}: cannot be imported ({error}); is its folder in PYTHONPATH?"
+            ) from error
 
 
 def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

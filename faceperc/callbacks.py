@@ -172,5 +172,5 @@ class PrintMetrics(L.Callback):
 
 
 def _metrics(trainer: L.Trainer) -> dict[str, float]:
-    """Those of the last validation, `source/task/metric` -> value."""
-    return {key: float(value) for key, value in trainer.callback_metrics.items() if key.count("/") == 2}
+    """Those of the last validation, `source/task/metric` -> value; a metric's unit may have a `/` too."""
+    return {key: float(value) for key, value in trainer.callback_metrics.items() if key.count("/") >= 2}

@@ -70,7 +70,7 @@ class ClassesHead(Head):
         return {"distribution": np.zeros(len(self.info.labels), np.float32)}
 
     def from_text(self, text: str | Mapping[str, str]) -> int:
-        """See Head.from_text: the name of a class, in any case, or its index."""
+        """See Head.from_text: the name of a class, in any case, or its index where no name is a number."""
         labels = self.info.labels
         if isinstance(text, Mapping):
             raise DataError(f"has the columns {', '.join(text)}, but one with the class's name is wanted")
@@ -79,7 +79,8 @@ class ClassesHead(Head):
         folded = [label.casefold() for label in labels]
         if folded.count(text.casefold()) == 1:
             return folded.index(text.casefold())
-        if text.isdecimal() and int(text) < len(labels):
+        # where names are numbers, another number is no index
+        if text.isdecimal() and int(text) < len(labels) and not any(map(str.isdecimal, labels)):
             return int(text)
         raise DataError(unknown_name("class", text, labels))
 

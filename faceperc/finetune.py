@@ -167,12 +167,15 @@ class FineTuning:
             ``source/task/metric`` -> value, of the validation of that epoch; nothing without a validation.
 
         Raises:
-            DataError: if photographs or labels are missing or not understood.
+            DataError: if photographs or labels are missing or not understood, or no photograph has a label of
+                any task that starts afresh.
             ConfigError: if nothing would learn.
         """
         if freeze == "auto":
             freeze = "all_but_new" if self.new_tasks else "backbone"
         self.training.freeze_parts(freeze)
+        if self._record:  # an earlier call has taught them
+            self.training.must_learn = ()
         self.training.train()  # Lightning would leave it in evaluation mode after an earlier call
         # without weight decay: it would wear down the heads of tasks that the data does not label
         rate = _RATES[freeze] if lr is None else lr

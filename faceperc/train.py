@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from itertools import takewhile
+from itertools import pairwise, takewhile
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from faceperc._parser import print_recipe_help
 from faceperc.config import FaceModelConfig, find_config
 from faceperc.consistency import rotation_consistency
 from faceperc.data.module import FaceData
-from faceperc.errors import ConfigError, UsageError
+from faceperc.errors import ConfigError, DataError, UsageError
 from faceperc.freeze import Freeze, freeze
 from faceperc.head import Batch
 from faceperc.mae import MaskedAutoencoder
@@ -85,6 +87,8 @@ class FaceTraining(ModelTraining):
 
     Attributes:
         new_tasks: the tasks that start afresh; all of them where no weights are given to start from.
+        must_learn: the tasks of which there must be labels: those that start afresh beside trained ones, if
+            no teacher has answers.
 
     Raises:
         ConfigError: if the weights to start from do not fit the model, or there are none to freeze.
@@ -140,6 +144,7 @@ class FaceTraining(ModelTraining):
             self._start_from(FaceModel.load(start_from))
         if start_backbone_from is not None:
             self._start_backbone_from(start_backbone_from)
+        self.must_learn = self.new_tasks if start_from is not None and teacher is None else ()
         self.weighting = UncertaintyWeighting(self.model.tasks) if weighting == "uncertainty" else None
         self.teacher = Teacher(teacher, self.model) if teacher is not None else None
         self.beside = tuple(each for each in (self.weighting, self.teacher) if each is not None)
@@ -159,6 +164,24 @@ class FaceTraining(ModelTraining):
             take_backbone(self.model.backbone, read_backbone(folder))
         except ConfigError as error:
             raise ConfigError(f"start_backbone_from: {folder}: {error}") from error
+
+    def setup(self, stage: str) -> None:
+        """Look whether there are labels of what starts afresh, once the data is read.
+
+        Raises:
+            DataError: if no training face has a label of any task of ``must_learn``.
+        """
+        found = self.data.training_samples.values() if self.must_learn else ()
+        labelled = {task for samples in found for sample in samples for task in sample.labels}
+        missing = [task for task in self.must_learn if task not in labelled]
+        message = (
+            f"no training face has a label of {', '.join(missing)}: a table's column has the name of its "
+            "task, which is none of the columns with another meaning (docs/finetuning.md)"
+        )
+        if missing and len(missing) == len(self.must_learn):
+            raise DataError(message)
+        if missing:
+            rank_zero_warn(f"{message}; its answers stay random")
 
     def freeze_parts(self, what: Freeze | None) -> None:
         """Freeze a part of the model, and nothing else; before the optimiser is made.
@@ -339,6 +362,7 @@ def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
     files = [part for path in configs for part in ("--config", str(path))]
+    _check_checkpoint(args[len(configs) :])
     # a checkpoint is only tensors and numbers: never unpickle anything else
     command = ["fit", *files, "--weights_only", "true", *args[len(configs) :]]
     LightningCLI(
@@ -352,3 +376,14 @@ def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> 
         parser_kwargs={"prog": f"faceperc {name}", "fit": {"default_env": False}},
     )
     return 0
+
+
+def _check_checkpoint(options: Sequence[str]) -> None:
+    """Raise UsageError if the run is to go on from a file that is not there."""
+    for option, value in pairwise([*options, ""]):
+        name, _, given = option.partition("=")
+        path = given or value
+        if name == "--ckpt_path" and path not in ("last", "best", "hpc") and not Path(path).is_file():
+            raise UsageError(
+                f"--ckpt_path {path}: there is no such checkpoint; see the run's folder checkpoints"
+            )

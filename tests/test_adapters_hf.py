@@ -160,6 +160,11 @@ def test_masks_become_sets(tmp_path: Path) -> None:
     (sample,) = hf_source(root, tmp_path, columns=columns).read(None, "train")
     assert set(np.unique(sample.labels["parsing"].sets)) == {class_set("hair"), class_set(*rest)}
     assert set(sample.labels["parsing"].groups) == {class_set("hair"), class_set(*rest)}
+    every: dict[int, str | list[str]] = {**dict(enumerate(CLASSES)), 11: ["skin", "left_eye", "right_eye"]}
+    columns["parsing"] = {"column": "mask", "map": every}  # type: ignore[dict-item]
+    (sample,) = hf_source(root, tmp_path, columns=columns).read(None, "train")
+    # what may be one of several is in none of the groups that are told apart, of which a head takes 11
+    assert set(sample.labels["parsing"].groups) == {class_set(name) for name in CLASSES}
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,8 @@ def test_only_classes_are_balanced() -> None:
     assert balanced_repeats(samples, "expression").tolist() == [1] * 9 + [3, 1, 1]
     assert balanced_repeats(samples, "age").tolist() == [1] * 12
     assert balanced_repeats(samples, None).tolist() == [1] * 12
+    samples = [Sample(image, box, {"glasses": each}) for each in [0.0] * 9 + [1.0]]  # of a mapping
+    assert balanced_repeats(samples, "glasses").tolist() == [1] * 9 + [3]
     votes = [[0.9, 0.1]] * 9 + [[0.4, 0.6]]
     samples = [Sample(image, box, {"expression": np.array(each)}) for each in votes]
     assert balanced_repeats(samples, "expression").tolist() == [1] * 9 + [3]

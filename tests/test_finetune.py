@@ -20,6 +20,7 @@ from faceperc.data.source import load_sources
 from faceperc.data.table import CsvSource
 from faceperc.errors import ConfigError, DataError, UsageError
 from faceperc.finetune import FineTuning, classes, number, questions
+from faceperc.heads.custom import Classes
 from faceperc.model import FaceModel
 from faceperc.publish import check_folder
 from faceperc.train import main as train
@@ -206,6 +207,26 @@ def test_errors_name_the_cause(start: Path, table: Path, tmp_path: Path) -> None
         FineTuning(start, {"glasses": other}).fit(CsvSource(str(table), images="photos"), accelerator="cpu")
     with pytest.raises(DataError, match=r"unknown task 'glasses'.*no column is a task"):
         FineTuning(start).fit(CsvSource(str(table), images="photos"), accelerator="cpu")
+
+
+def test_a_new_task_without_labels_is_refused(start: Path, table: Path, tmp_path: Path) -> None:
+    data = CsvSource(str(table), images="photos")
+    for name in ("person", "seen"):  # a column with another meaning, and none
+        tuning = FineTuning(start, {name: classes(["a", "b"])})
+        with pytest.raises(DataError, match=rf"(no training face has a label of|unknown task .*){name}"):
+            tuning.fit(data, epochs=1, **QUICK)
+        with pytest.raises(UsageError, match="call fit first"):
+            tuning.save(tmp_path / "random")
+    tuning = FineTuning(start, {"glasses": GLASSES, "seen": classes(["a", "b"])})
+    with pytest.warns(UserWarning, match="no training face has a label of seen: .* stay random"):
+        tuning.fit(data, epochs=1, **QUICK)
+
+
+def test_numbers_may_be_names_of_classes() -> None:
+    numbers, names = Classes(["1", "2", "3"]), Classes(["none", "sun"])
+    assert [numbers.from_text(each) for each in ("1", "3")] == [0, 2] and names.from_text("1") == 1
+    with pytest.raises(DataError, match="unknown class '0'"):
+        numbers.from_text("0")
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,12 @@ def test_nobody_is_in_two_splits(tmp_path: Path) -> None:
     assert "p0" in train and len(val) == 2
     again = CsvSource(str(write_table(tmp_path / "own.csv", rows[::-1])), val_percent=40)
     assert {each.identity for each in again.read(None, "val")} == val  # whatever the order
+    rows[1]["split"] = "val"  # of p0
+    torn = CsvSource(str(write_table(tmp_path / "torn.csv", rows)))
+    with pytest.raises(
+        DataError, match=r"torn\.csv line 3: p0 is in the split val here, in train by another"
+    ):
+        torn.read(None, "train")
     few = CsvSource(str(write_table(tmp_path / "few.csv", rows[4:12])), val_percent=1)
     assert len({each.identity for each in few.read(None, "val")}) == 1
 
@@ -194,6 +200,9 @@ def test_folders_hold_out_a_part_of_every_class_or_have_splits(
     parted = ClassFolders(str(tmp_path / "split"), "task")
     assert parted.classes == ["a"] and len(parted.read(None, "train")) == 3
     assert len(parted.read(None, "val")) == 2
+    write_photos(tmp_path / "tested" / "test" / "a", 2)
+    tested = ClassFolders(str(tmp_path / "tested"), "task", splits=("test",))
+    assert len(tested.read(None, "test")) == 2
 
 
 def test_texts_survive_being_prepared(tmp_path: Path) -> None:

@@ -192,6 +192,12 @@ def test_errors_name_the_cause(tmp_path: Path, pack: Path, capsys: pytest.Captur
     path = recipe(tmp_path, pack)
     with pytest.raises(DataError, match="nowhere"):
         main([str(path), "--data.path", str(tmp_path / "nowhere")])
+    with pytest.raises(UsageError, match=r"nothing\.ckpt: there is no such checkpoint"):
+        main([str(path), "--ckpt_path", str(tmp_path / "nothing.ckpt")])
+    with pytest.raises(ConfigError, match="epoch_size is 2, less than a batch of 4"):
+        main([str(path), "--data.batch_size", "4", "--data.epoch_size", "2"])
+    with pytest.raises(ConfigError, match="batch_size is 1 or more; got 0"):
+        main([str(path), "--data.batch_size", "0"])
     with pytest.raises(SystemExit):
         main([str(path), "--data.batch_sice", "3"])
     assert "batch_sice" in capsys.readouterr().err

@@ -59,7 +59,7 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[Row]:
             interval_text(name, value, result["intervals"].get(name))
             for name, value in result["metrics"].items()
             if value is not None
-        ]
+        ] or ["-"]
         rows.append((result["source"], result["task"], str(result["count"]), main, ", ".join(others)))
     return rows
 

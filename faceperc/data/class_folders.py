@@ -54,7 +54,7 @@ class ClassFolders(OwnSource):
 
     def items(self, root: Path, split: str) -> list[Item]:
         """See FolderSource.items."""
-        is_split = (root / "train").is_dir()
+        is_split = any((root / each).is_dir() for each in _SPLITS)
         parent = root / split if is_split else root
         items: list[Item] = []
         for folder in _folders(parent):

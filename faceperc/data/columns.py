@@ -131,8 +131,12 @@ class Column:
         sets = np.zeros(256, np.int16)
         for number, names in (self.map or dict(enumerate(CLASSES))).items():
             sets[number] = class_set(*([names] if isinstance(names, str) else names or []))
-        groups = tuple(sorted({int(bits) for bits in sets if bits}))
-        return SetMask(sets[decode_labels(file_bytes(value, where), where)], groups)
+        # what the source tells apart; a set that overlaps smaller ones says which of them it may be
+        groups: list[int] = []
+        for bits in sorted({int(each) for each in sets if each}, key=lambda each: (each.bit_count(), each)):
+            if not any(bits & other for other in groups):
+                groups.append(bits)
+        return SetMask(sets[decode_labels(file_bytes(value, where), where)], tuple(sorted(groups)))
 
 
 def file_bytes(value: Any, where: str) -> bytes:

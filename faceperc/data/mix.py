@@ -111,7 +111,8 @@ def _class_of(label: Any) -> int | None:
     """The class of an index or of votes (C,); None for labels of another kind."""
     if isinstance(label, np.ndarray) and label.ndim == 1:
         return int(label.argmax())
-    return label if isinstance(label, int) else None
+    # a mapping's column of the user's own gives whole numbers as floats
+    return int(label) if isinstance(label, int | float | np.integer) and float(label).is_integer() else None
 
 
 class MixSampler(Sampler[int]):

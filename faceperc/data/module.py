@@ -15,7 +15,7 @@ from faceperc.data.augment import Augment, AugmentConfig
 from faceperc.data.mix import Collate, FaceDataset, MixSampler, balanced_repeats
 from faceperc.data.own import understood
 from faceperc.data.source import Sample, Source, check_names
-from faceperc.errors import DataError
+from faceperc.errors import ConfigError, DataError
 from faceperc.head import Head
 from faceperc.mae import MaskedAutoencoder
 from faceperc.model import FaceModel
@@ -38,7 +38,7 @@ class FaceData(L.LightningDataModule):
         val_limit: validate on at most this many samples of each source, spread evenly over them.
 
     Raises:
-        ConfigError: if two sources have the same name.
+        ConfigError: if two sources have the same name, or the batch size is no size.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class FaceData(L.LightningDataModule):
     ) -> None:
         super().__init__()
         check_names(sources)
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size is 1 or more; got {batch_size}")
         self.sources = sources
         self.path = path
         self.batch_size = batch_size
@@ -112,6 +114,7 @@ class FaceData(L.LightningDataModule):
         """The mix.
 
         Raises:
+            ConfigError: if an epoch is shorter than a batch.
             DataError: if there is nothing to learn from.
         """
         if not any(
@@ -149,6 +152,11 @@ class FaceData(L.LightningDataModule):
 
     def _epoch_size(self) -> int:
         if self.epoch_size is not None:
+            if self.epoch_size < self.batch_size:
+                raise ConfigError(
+                    f"data.epoch_size is {self.epoch_size}, less than a batch of {self.batch_size}, so "
+                    "nothing would be learned; make data.batch_size smaller"
+                )
             return self.epoch_size
         return math.ceil(sum(map(len, self._train)) / self.batch_size) * self.batch_size
 

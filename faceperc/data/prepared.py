@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faceperc._files import write_file
+from faceperc._files import make_folder, write_file
 from faceperc.data.region import shrink
 from faceperc.data.rows import count_rows, digest, numbered_rows, pack_arrays, spread
 from faceperc.data.source import EncodedImage, Sample, Source, check_names, data_folder
@@ -49,7 +49,7 @@ def prepare(
             + [(column, pa.string()) for column in _COLUMNS[3:]]
         )
         target = Path(out, source.name)
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
         for split in source.splits:
             rows = [_row(sample) for sample in source.read(folder, split)]
             # some sources know their facts only now

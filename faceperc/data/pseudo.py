@@ -142,7 +142,7 @@ class WithPseudoLabels(Source):
         if own is not None and not self.narrow and not self.blend:
             return  # before it is unpacked, which takes time
         value = unpack_label(label.label)
-        if self.blend and isinstance(own, int | np.integer) and np.ndim(value) == 1:
+        if self.blend and isinstance(own, str | int | float | np.integer) and np.ndim(value) == 1:
             sample.labels[task] = _blended(sample, task, value, self.blend)
             sample.derived |= {task}
             return  # however certain the teacher is: its probabilities tell
@@ -161,6 +161,12 @@ class WithPseudoLabels(Source):
 def _blended(sample: Sample, task: str, probabilities: np.ndarray, part: float) -> np.ndarray:
     """(C,) votes: the given part of them is the teacher's probabilities, the rest has the sample's class."""
     own = sample.labels[task]
+    if isinstance(own, str):  # a head understands it only later
+        raise DataError(
+            f"{sample.name}: {task} is the text {own!r}, but 'blend' needs the class's number: leave it out, "
+            "or the task out of the teacher's tasks"
+        )
+    own = int(own)
     if own >= len(probabilities):
         raise DataError(
             f"{sample.name}: {task} is class {own}, the teacher knows {len(probabilities)}: take another "

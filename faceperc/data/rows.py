@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, UnidentifiedImageError
 
-from faceperc.errors import DataError
+from faceperc.errors import DataError, UsageError
 
 T = TypeVar("T")
 
@@ -88,7 +88,12 @@ def spread(things: Sequence[T], limit: int | None) -> list[T]:
     """At most ``limit`` of some things, spread evenly over their order; all of them where None.
 
     Files are sorted by person, class or folder: the first of them are no fair choice.
+
+    Raises:
+        UsageError: if ``limit`` is negative.
     """
+    if limit is not None and limit < 0:
+        raise UsageError(f"a limit is a number from 0 on; got {limit}")
     if limit is None or limit >= len(things):
         return list(things)
     return [things[int(index)] for index in np.linspace(0, len(things) - 1, limit)]

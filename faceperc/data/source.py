@@ -188,7 +188,7 @@ def load_sources(path: str | os.PathLike[str] | None = None) -> list[Source]:
         sources: list[Source] = parser.instantiate_classes(
             parser.parse_object({"sources": yaml.safe_load(chosen.read_text())})
         ).sources
-    except (OSError, ArgumentError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, ArgumentError, yaml.YAMLError) as error:
         raise ConfigError(f"{chosen}: no usable list of sources ({error})") from error
     check_names(sources)
     return sources

@@ -78,7 +78,14 @@ class CsvSource(OwnSource):
         folder = self._images(root)
         named = [_item(folder, f"{root} line {line}", row) for line, row in _rows(root)]
         # a person whom some rows put into a split is in it altogether
-        homes = {person_of(item): own for item, own in named if own}
+        homes: dict[str, str] = {}
+        for item, own in named:
+            person = person_of(item)
+            if own and homes.setdefault(person, own) != own:
+                raise DataError(
+                    f"{item.label.where}: {person} is in the split {own} here, in {homes[person]} by another "
+                    "row, but nobody is in two splits"
+                )
         placed = [(item, own or homes.get(person_of(item), "")) for item, own in named]
         return [item for item, own in placed if own == split] + self.part(
             [item for item, own in placed if not own], split

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib import import_module
 
-from faceperc._files import check_json_target, write_file
-from faceperc._parser import CommandParser
+from faceperc._files import check_json_target, check_target, write_file
+from faceperc._parser import CommandParser, add_import_option, import_heads
 from faceperc.card.figures import QUALITY_HEADINGS, quality_rows
 from faceperc.data.source import load_sources
 from faceperc.detect import FaceDetector
@@ -53,6 +52,9 @@ def main(args: list[str]) -> int:
     parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
     options = parse(parser, args)
     check_json_target(options.json)
+    for target in (options.markdown, options.html):
+        if target:
+            check_target(target)
     model = OnnxModel(find_model(options.model), options.threads, options.provider)
     sections = []
     for each in measure_as(options, model):
@@ -106,14 +108,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="at most this many faces of each source, spread evenly")
     parser.add_argument("--threads", type=int, help="threads of the runtime")
     parser.add_argument("--provider", help="what runs the models: cpu, cuda, tensorrt or openvino")
-    parser.add_argument("--import", dest="modules", action="append", default=[], help="module with a head")
+    add_import_option(parser)
 
 
 def parse(parser: argparse.ArgumentParser, args: Sequence[str]) -> argparse.Namespace:
     """The options; the modules that they name are imported."""
     options = parser.parse_args(args)
-    for module in options.modules:
-        import_module(module)
+    import_heads(options.modules)
     return options
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faceperc._files import write_file
+from faceperc._files import make_folder, write_file
 from faceperc.data.rows import read_rows
 from faceperc.errors import DataError
 
@@ -90,7 +90,7 @@ def write_labels(path: Path, teacher: Teacher, labels: Iterable[PseudoLabel]) ->
     table = pa.Table.from_pylist(rows, _SCHEMA.with_metadata({_FACTS: json.dumps(facts)}))
     stream = io.BytesIO()
     pq.write_table(table, stream, row_group_size=256)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return write_file(path, stream.getvalue())
 
 

@@ -62,9 +62,12 @@ def label_source(
 
 def _points(result: Points, size: float) -> tuple[Any, float]:
     """Certain where the expected error is 0, worthless where it is a tenth of the face's size."""
+    label = result.points
+    if result.visibility is not None:
+        label = np.column_stack([label, result.visibility])
     if result.sigma is None:
-        return result.points, 1.0
-    return result.points, max(0.0, 1.0 - float(result.sigma.mean()) / (_NO_TRUST * size))
+        return label, 1.0
+    return label, max(0.0, 1.0 - float(result.sigma.mean()) / (_NO_TRUST * size))
 
 
 def _rotation(result: Rotation, size: float) -> tuple[Any, float]:
