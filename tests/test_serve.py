@@ -148,7 +148,7 @@ GIF_OF_AN_EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n"
     [
         (b"", 422, "no-image", "the body is empty"),
         (b"hello", 415, "no-image", "the file is not an image of a known format; use JPEG, PNG or WebP"),
-        (GIF_OF_AN_EPS, 415, "no-image", "the format EPS is not supported"),
+        (GIF_OF_AN_EPS, 415, "no-image", "not an image of a known format"),
         (encoded(np.zeros((80, 100, 3), np.uint8))[:60], 422, "damaged-image", "truncated or damaged"),
         (encoded(np.zeros((4, 100, 3), np.uint8)), 422, "damaged-image", "too small: 100 x 4 pixels"),
         (encoded(np.zeros((500, 500, 3), np.uint8)), 413, "too-many-pixels", "200,000 pixels"),
