@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 from tiny_onnx import build_face_model
 
 from faceperc.card.cli import main as card
-from faceperc.card.figures import gaps, group_rows
+from faceperc.card.figures import gaps, group_rows, metric_rows
 from faceperc.data.adapters import ADAPTERS, FairFace
 from faceperc.data.fingerprint import fingerprint
 from faceperc.data.source import Sample, load_sources
@@ -106,6 +106,11 @@ def test_gaps_are_the_largest_minus_the_smallest_main_metric_of_a_kind() -> None
 def test_small_groups_are_marked() -> None:
     assert [row[3] for row in group_rows(evaluation())] == ["12*", "40", "300", "50"]
     assert group_rows(evaluation())[0][4] == "accuracy % 70.00 (50.00-99.00)"
+
+
+def test_a_set_of_which_nothing_is_known_has_a_row() -> None:
+    result = {"source": "x", "task": "parsing", "count": 3, "metrics": {"mean F1 %": None}, "intervals": {}}
+    assert metric_rows({"results": [result]}) == [("x", "parsing", "3", "-", "")]
 
 
 @pytest.mark.parametrize(

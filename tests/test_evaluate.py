@@ -313,6 +313,21 @@ def test_compare__errors_say_what_to_do(good: Path, pack: Path, tmp_path: Path) 
         compare_command([str(path), str(other)])
 
 
+def test_what_cannot_be_is_told_before_the_work(good: Path, pack: Path, tmp_path: Path) -> None:
+    other = tmp_path / "model.onnx"
+    other.write_bytes(b"no JSON")
+    for wrong, message in (
+        (["--markdown", str(tmp_path / "no/a.md")], "no such folder"),
+        (["--html", str(tmp_path / "no/a.html")], "no such folder"),
+        (["--json", str(other)], "holds no JSON"),
+        (["--import", "no_module_of_that_name"], "no_module_of_that_name: cannot be imported"),
+        (["--limit", "-1"], "a limit is a number from 0 on"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            evaluate([str(good), *options(pack, *wrong)])
+    assert list(tmp_path.iterdir()) == [other] and other.read_bytes() == b"no JSON"
+
+
 EVERY_ABLATION = set((ROOT / "configs/ablation").glob("*.yaml"))
 LEVERS = {  # of configs/train/full.yaml: left out by no-NAME.yaml, and where the recipes then differ
     "teacher": {"model.network", "data.sources"},

@@ -222,6 +222,15 @@ def test_a_new_task_without_labels_is_refused(start: Path, table: Path, tmp_path
         tuning.fit(data, epochs=1, **QUICK)
 
 
+def test_a_unit_may_be_a_quotient(start: Path, tmp_path: Path) -> None:
+    rows = write_photos(tmp_path, 8)
+    for index, row in enumerate(rows):
+        row["pulse"] = str(60 + index)
+    data = CsvSource(str(write_table(tmp_path / "own.csv", rows)))
+    metrics = FineTuning(start, {"pulse": number(0, 200, "beats/min")}).fit(data, epochs=1, **QUICK)
+    assert "own/pulse/MAE beats/min" in metrics
+
+
 def test_numbers_may_be_names_of_classes() -> None:
     numbers, names = Classes(["1", "2", "3"]), Classes(["none", "sun"])
     assert [numbers.from_text(each) for each in ("1", "3")] == [0, 2] and names.from_text("1") == 1

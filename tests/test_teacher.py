@@ -28,7 +28,7 @@ from faceperc.data.cli import main as data
 from faceperc.data.folder import FolderSource, Item
 from faceperc.data.mean_face import MEAN_FACE
 from faceperc.data.pack import W300, UTKFace
-from faceperc.data.prepared import Prepared, pack_label, prepare
+from faceperc.data.prepared import Prepared, pack_label, prepare, unpack_label
 from faceperc.data.pseudo import WithPseudoLabels
 from faceperc.data.rows import digest, pack_arrays
 from faceperc.data.source import Sample, Source, load_sources
@@ -253,6 +253,19 @@ def test_a_teachers_probabilities_speak_beside_the_own_class(pack: Path, tmp_pat
         WithPseudoLabels(UTKFace(), "wise", str(tmp_path), blend=1.2)
 
 
+def test_a_text_has_no_part_in_a_blend(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head turns the user's own texts into classes only after the teacher has spoken."""
+    plain = UTKFace().read(pack, "train")
+    votes = pack_label(np.array([0.3, 0.7], np.float32))
+    found = [replace(label(each.digest, each.box.tolist(), "gender"), label=votes) for each in plain]
+    write_labels(labels_path(tmp_path, "utkface", "train", "wise"), TEACHER, found)
+    for each in plain:
+        each.labels["gender"] = "female"
+    monkeypatch.setattr(UTKFace, "read", lambda *_: plain)
+    with pytest.raises(DataError, match="gender is the text 'female', but 'blend' needs the class's number"):
+        WithPseudoLabels(UTKFace(), "wise", str(tmp_path), blend=0.4).read(pack, "train")
+
+
 class Drawings(FolderSource):
     """Photographs in a folder, larger than what is kept of them."""
 
@@ -287,6 +300,17 @@ def test_prepared_and_folder_sources_learn_from_teachers(tmp_path: Path, teacher
     again = Prepared(str(tmp_path / "again/drawings"), splits=("train",))
     assert {"age", "redness", "landmarks"} == set(again.read(None, "train")[0].labels)
     assert [facts["name"] for facts in again.facts()] == ["drawings", "tiny"]
+
+
+def test_a_teachers_visibility_is_a_part_of_its_points(tmp_path: Path) -> None:
+    seen = np.array([1.0, 0.9, 0.2, 0.6], np.float32)
+    fields = {"points": POINTS, "sigma": SIGMA, "visibility": seen}
+    path = build_face_model(tmp_path / "a.onnx", {"landmarks": (FACE_TASKS["landmarks"][0], fields)})
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (400, 400)).save(tmp_path / "photos/a.png")
+    folder = Drawings(str(tmp_path / "photos"), splits=("train",))
+    (said,) = label_source(Predictor(path, tasks=["landmarks"]), folder, None, "train")
+    np.testing.assert_allclose(unpack_label(said.label)[:, 2], seen, atol=1e-6)
 
 
 def test_training_names_its_teachers(tmp_path: Path, pack: Path, labels: Path) -> None:
