@@ -8,8 +8,8 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import onnxslim
 import torch
 from torch import Tensor, nn
 
-from faceperc._files import check_target, write_file
+from faceperc._files import check_target, make_folder, write_file
+from faceperc._loggers import quieter
 from faceperc.errors import FacepercError, UsageError
 from faceperc.export.attention import ATTENTION_OPSET, attention_operator
 from faceperc.export.fold import fold
@@ -106,7 +107,8 @@ def export_onnx(
     if drop_queries:
         model = subset(model, chosen)
     target = Path(path)
-    _make_folder(target)
+    make_folder(target.parent)
+    check_target(target)
     with tempfile.TemporaryDirectory(prefix="faceperc-export-") as scratch:
         draft = Path(scratch, "model.onnx")
         onnx.save(_convert(model, chosen, training or {}, opset), draft)
@@ -181,14 +183,6 @@ def metadata(model: FaceModel, tasks: Sequence[str], training: dict[str, Any]) -
     }
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path}: its folder cannot be made: {error.strerror or error}") from error
-    check_target(path)
-
-
 def _formed(crops: Path, form: str, detector: str | os.PathLike[str]) -> Path:
     """The file of a form, made from that of the crop form."""
     if form == "crop":
@@ -218,27 +212,15 @@ def _check_finished(model: FaceModel, crops: Path, path: Path) -> None:
             )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter without hints on what it could not simplify: its file is compared with torch anyway."""
-    logger = logging.getLogger("onnxscript")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-
 def _convert(model: FaceModel, tasks: Sequence[str], training: dict[str, Any], opset: int) -> onnx.ModelProto:
     document = metadata(model, tasks, training)
     names = [field["output"] for entry in document["tasks"].values() for field in entry["fields"].values()]
     size = model.config.backbone.image_size
     folded = fold(model)
     attention = attention_operator(folded) if opset >= ATTENTION_OPSET else nullcontext()
-    with _quiet(), attention:
+    # no hints on what could not be simplified: the file is compared with torch anyway
+    with warnings.catch_warnings(), quieter(logging.ERROR, "onnxscript"), attention:
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             _FinalOutputs(folded, tasks).eval(),
             # a batch of one would be taken for a constant

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import shutil
 import tempfile
@@ -135,9 +134,10 @@ def check_json_target(path: str | Path | None) -> None:
     if path is None or path == "-":
         return
     check_target(path)
-    target = Path(os.path.realpath(path))
+    if not Path(path).is_file():
+        return
     try:
-        with target.open("rb") if target.is_file() else io.BytesIO() as file:
+        with Path(path).open("rb") as file:
             start = file.read(1)
     except OSError as error:
         raise _refusal(path, error) from error
@@ -154,7 +154,9 @@ def make_folder(path: str | Path) -> None:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
+        raise UsageError(
+            f"{path}: cannot be made: {getattr(error, 'strerror', None) or error}; name another folder"
+        ) from error
 
 
 def _refusal(path: str | Path, error: OSError | ValueError) -> UsageError:

@@ -29,6 +29,7 @@ import lightning as L
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from faceperc._files import write_file
+from faceperc._loggers import quieter
 from faceperc._names import unknown_name
 from faceperc.callbacks import KeepBest, PrintMetrics, SaveModel
 from faceperc.card.facts import gather
@@ -274,18 +275,10 @@ def _added(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Lightning and torch without their hints for people who write training loops."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quieter(logging.WARNING, "lightning.pytorch", "torch.onnx"):
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
         warnings.filterwarnings("ignore", message="Total length of .* is zero.*")  # no validation
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         warnings.filterwarnings("ignore", category=FutureWarning)
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield

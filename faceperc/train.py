@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -342,6 +341,19 @@ def main(args: list[str]) -> int:
     return fit(FaceTraining, "train", args, about)
 
 
+class _Command(LightningCLI):
+    """Lightning's, which tells before the model is built that there is nothing to go on from."""
+
+    def before_instantiate_classes(self) -> None:
+        """Raises UsageError if the checkpoint is neither there, nor a keyword or address of Lightning's."""
+        path = str(self.config[self.config["subcommand"]].get("ckpt_path") or "last")
+        is_name = path in ("last", "best", "hpc") or path.startswith("registry") or "://" in path
+        if not is_name and not Path(path).exists():  # a sharded one is a folder
+            raise UsageError(
+                f"--ckpt_path {path}: there is no such checkpoint; see the run's folder checkpoints"
+            )
+
+
 def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> int:
     """Run a command of Lightning's: see ``main``.
 
@@ -362,10 +374,9 @@ def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> 
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
     files = [part for path in configs for part in ("--config", str(path))]
-    _check_checkpoint(args[len(configs) :])
     # a checkpoint is only tensors and numbers: never unpickle anything else
     command = ["fit", *files, "--weights_only", "true", *args[len(configs) :]]
-    LightningCLI(
+    _Command(
         module,
         FaceData,
         args=command,
@@ -376,14 +387,3 @@ def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> 
         parser_kwargs={"prog": f"faceperc {name}", "fit": {"default_env": False}},
     )
     return 0
-
-
-def _check_checkpoint(options: Sequence[str]) -> None:
-    """Raise UsageError if the run is to go on from a file that is not there."""
-    for option, value in pairwise([*options, ""]):
-        name, _, given = option.partition("=")
-        path = given or value
-        if name == "--ckpt_path" and path not in ("last", "best", "hpc") and not Path(path).is_file():
-            raise UsageError(
-                f"--ckpt_path {path}: there is no such checkpoint; see the run's folder checkpoints"
-            )

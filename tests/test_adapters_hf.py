@@ -155,13 +155,13 @@ def test_masks_become_sets(tmp_path: Path) -> None:
     row = {"picture": encoded(tiny.face()), "mask": encoded(tiny.Image.fromarray(ids))}
     root = write_hf(tmp_path / "faces", [row])
     rest = [name for name in CLASSES if name != "hair"]
-    columns = {"image": "picture", "box": {"fractions": [0.1, 0.1, 0.9, 0.9]}}
-    columns["parsing"] = {"column": "mask", "map": {0: rest, 7: "hair"}}  # type: ignore[dict-item]
+    columns: dict[str, Any] = {"image": "picture", "box": {"fractions": [0.1, 0.1, 0.9, 0.9]}}
+    columns["parsing"] = {"column": "mask", "map": {0: rest, 7: "hair"}}
     (sample,) = hf_source(root, tmp_path, columns=columns).read(None, "train")
     assert set(np.unique(sample.labels["parsing"].sets)) == {class_set("hair"), class_set(*rest)}
     assert set(sample.labels["parsing"].groups) == {class_set("hair"), class_set(*rest)}
     every: dict[int, str | list[str]] = {**dict(enumerate(CLASSES)), 11: ["skin", "left_eye", "right_eye"]}
-    columns["parsing"] = {"column": "mask", "map": every}  # type: ignore[dict-item]
+    columns["parsing"] = {"column": "mask", "map": every}
     (sample,) = hf_source(root, tmp_path, columns=columns).read(None, "train")
     # what may be one of several is in none of the groups that are told apart, of which a head takes 11
     assert set(sample.labels["parsing"].groups) == {class_set(name) for name in CLASSES}
@@ -234,13 +234,10 @@ def test_other_forms_need_the_package_datasets(tmp_path: Path, monkeypatch: pyte
             return self
 
     asked = []
-    package = ModuleType("datasets")
-    package.Image = lambda decode: "decoded" if decode else "encoded"  # type: ignore[attr-defined]
+    package: Any = ModuleType("datasets")
+    package.Image = lambda decode: "decoded" if decode else "encoded"
     package.load_dataset = lambda where: (
-        asked.append(where)
-        or {  # type: ignore[attr-defined]
-            "train": Table([{"image": {"bytes": None, "path": str(path)}, "label": 0}])
-        }
+        asked.append(where) or {"train": Table([{"image": {"bytes": None, "path": str(path)}, "label": 0}])}
     )
     monkeypatch.setitem(sys.modules, "datasets", package)
     columns = {"image": "image", "box": {"fractions": [0, 0, 1, 1]}, "expression": COLUMNS["expression"]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faceperc._files import check_json_target
+from faceperc._files import check_json_target, make_folder
 from faceperc.cli_options import (
     MANY,
     OUTPUT,
@@ -171,12 +171,7 @@ class _Pictures:
     """
 
     def __init__(self, folder: Path, inputs: list[str]) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"{folder}: cannot be made: {error.strerror or error}; name another folder"
-            ) from error
+        make_folder(folder)
         self._folder = folder
         self._taken = {str(Path(source).resolve()).lower() for source in inputs}
 

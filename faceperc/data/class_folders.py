@@ -49,12 +49,11 @@ class ClassFolders(OwnSource):
     def classes(self) -> list[str]:
         """The classes' names, in order: those of the folders."""
         root = self.place()
-        split = [root / each for each in _SPLITS if (root / each).is_dir()]
-        return sorted({folder.name for parent in split or [root] for folder in _folders(parent)})
+        return sorted({folder.name for parent in _splits(root) or [root] for folder in _folders(parent)})
 
     def items(self, root: Path, split: str) -> list[Item]:
         """See FolderSource.items."""
-        is_split = any((root / each).is_dir() for each in _SPLITS)
+        is_split = bool(_splits(root))
         parent = root / split if is_split else root
         items: list[Item] = []
         for folder in _folders(parent):
@@ -65,6 +64,11 @@ class ClassFolders(OwnSource):
     def load(self, item: Item, image: NDArray[np.uint8]) -> Sample:
         """See FolderSource.load."""
         return Sample(image, self.box_of(item, image), {self.task: item.label})
+
+
+def _splits(root: Path) -> list[Path]:
+    """The folders of the splits; none where the classes' folders lie in ``root`` itself."""
+    return [root / each for each in _SPLITS if (root / each).is_dir()]
 
 
 def _folders(parent: Path) -> list[Path]:

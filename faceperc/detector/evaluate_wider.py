@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from faceperc._files import check_json_target, write_file
+from faceperc._files import check_json_target, make_folder, write_file
 from faceperc._parser import CommandParser
 from faceperc.data.boxes import yunet_from_box
 from faceperc.data.folder import existing
 from faceperc.data.rows import decode_image
 from faceperc.detect import FaceDetector, Tiles
 from faceperc.detector.wider_ap import SETS, Truth, average_precisions, read_truth
-from faceperc.errors import DataError, UsageError
+from faceperc.errors import DataError
 
 Array = NDArray[np.float64]
 
@@ -116,10 +116,7 @@ def write_predictions(folder: str | Path, truth: Truth, detections: Array) -> No
         detections: (D, 5); every digit is written, so the authors' program computes the same figures.
     """
     target = Path(folder) / truth.event
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be made: {error.strerror or error}") from error
+    make_folder(target)
     rows = [" ".join(map(repr, row)) for row in detections.tolist()]
     write_file(target / f"{truth.name}.txt", "\n".join([truth.name, str(len(rows)), *rows, ""]).encode())
 
