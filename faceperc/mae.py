@@ -21,7 +21,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceperc._files import write_file
+from faceperc._files import make_folder, write_file
 from faceperc.backbone import Backbone
 from faceperc.config import FaceModelConfig
 from faceperc.conv_stem import ConvStem
@@ -159,9 +159,13 @@ class MaskedAutoencoder(nn.Module):
         return self.backbone.depths("backbone.")
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the backbone's `model.safetensors`, with the names of FaceModel, and `config.json`."""
+        """Write the backbone's `model.safetensors`, with the names of FaceModel, and `config.json`.
+
+        Raises:
+            UsageError: if they cannot be written.
+        """
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
         state = self.backbone.state_dict()
         weights = save({f"backbone.{name}": value.contiguous() for name, value in state.items()})
         write_file(target / "model.safetensors", weights)

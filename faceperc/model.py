@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from faceperc._files import write_file
+from faceperc._files import make_folder, write_file
 from faceperc.backbone import Backbone
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.decoder import PixelDecoder, TaskDecoder
@@ -172,9 +172,13 @@ class FaceModel(nn.Module):
         return digest.hexdigest()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `model.safetensors` and `config.json` into a folder, each under a temporary name first."""
+        """Write `model.safetensors` and `config.json` into a folder, each under a temporary name first.
+
+        Raises:
+            UsageError: if the folder cannot be made.
+        """
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
         with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as scratch:
             save_file({k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, WEIGHTS))
             Path(scratch, CONFIG).write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")

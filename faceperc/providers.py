@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from faceperc._files import make_folder
 from faceperc._names import unknown_name
 from faceperc.errors import UsageError
 from faceperc.metadata import ModelMetadata
@@ -163,7 +164,7 @@ def input_ranges(metadata: ModelMetadata, batches: tuple[int, int, int] = BATCHE
 def _tensorrt_options(metadata: ModelMetadata) -> dict[str, str]:
     """Half precision (and int8 where the file says so), and what takes minutes kept for the next start."""
     folder = cache_folder() / "tensorrt"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     options = {
         "trt_fp16_enable": "1",
         "trt_int8_enable": "1" if metadata.raw.get("precision") == "int8" else "0",

@@ -21,7 +21,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from faceperc._files import write_file
+from faceperc._files import make_folder, write_file
 from faceperc._parser import CommandParser
 from faceperc.card.facts import Facts, check_evaluations, gather, read_json
 from faceperc.card.figures import main_figures
@@ -253,7 +253,7 @@ def main(args: list[str]) -> int:
     notes = options.notes or next(
         (path for path in (out / NOTES, Path(options.model, NOTES)) if path.is_file()), None
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".release-") as scratch:
         draft = Path(scratch, "folder")
         draft.mkdir()

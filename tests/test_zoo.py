@@ -24,6 +24,8 @@ from faceperc.runtime import OnnxModel
 from faceperc.zoo import UnknownModelError, find_model, find_weights, list_models, names, whereabouts
 
 NANO = faceperc.model_info("faceperc-nano")
+TAG = NANO.tag
+LATER, UNKNOWN = "v90", "v99"  # tags that no release has
 ROW = asdict(NANO)
 RELEASED = [row for row in registry() if row.files]
 SHA = "0" * 64
@@ -127,7 +129,7 @@ def test_a_wrong_row_is_named(tmp_path: Path, change: dict[str, Any], reason: st
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("{", "is not a registry"), ("[]", "is not a registry"), ('{"models": [3]}', "expected a mapping"),
-     (json.dumps({"models": [ROW, ROW]}), "faceperc-nano.v3 is there twice"),
+     (json.dumps({"models": [ROW, ROW]}), f"faceperc-nano.{TAG} is there twice"),
      (json.dumps({"models": [{"name": "x"}]}), "registry row 'x': the key 'tag' is missing")],
 )  # fmt: skip
 def test_a_damaged_registry_is_named(tmp_path: Path, text: str, reason: str) -> None:
@@ -147,9 +149,13 @@ def test_a_row_survives_being_written_and_read() -> None:
 
 
 def test_a_name_stands_for_its_first_tag() -> None:
-    assert find_model("faceperc-nano") == find_model("faceperc-nano.v3") == NANO.folder / ONNX
-    assert find_model("faceperc-nano-int8") == find_model("faceperc-nano-int8.v3") == NANO.folder / ONNX_INT8
-    assert faceperc.model_info("faceperc-nano-int8.v3") is NANO and NANO.full_name == "faceperc-nano.v3"
+    assert find_model("faceperc-nano") == find_model(f"faceperc-nano.{TAG}") == NANO.folder / ONNX
+    assert (
+        find_model("faceperc-nano-int8") == find_model(f"faceperc-nano-int8.{TAG}") == NANO.folder / ONNX_INT8
+    )
+    assert (
+        faceperc.model_info(f"faceperc-nano-int8.{TAG}") is NANO and NANO.full_name == f"faceperc-nano.{TAG}"
+    )
     assert list_models() == ["faceperc-nano", "faceperc-nano-int8", "faceperc-small"]
 
 
@@ -157,8 +163,8 @@ def test_a_name_stands_for_its_first_tag() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("faceperc-nano.v9", "unknown tag 'v9' of faceperc-nano; it has: v3"),
-        ("faceperc-nano-int8.v9", "unknown tag 'v9' of faceperc-nano-int8; it has: v3"),
+        (f"faceperc-nano.{UNKNOWN}", f"unknown tag '{UNKNOWN}' of faceperc-nano; it has: {TAG}"),
+        (f"faceperc-nano-int8.{UNKNOWN}", f"unknown tag '{UNKNOWN}' of faceperc-nano-int8; it has: {TAG}"),
         ("faceperc-nono", "unknown model 'faceperc-nono': did you mean 'faceperc-nano'"),
         ("detector-smal.v1", "did you mean 'detector-small'"),
         ("../faceperc/nano", "unknown model"),
@@ -205,20 +211,20 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> ZooModel:
     """A second tag that became the default, whose files have the sizes of the first one's, as retrained
     weights have; the package still holds the first one's."""
     files = {name: replace(file, sha256=SHA) for name, file in NANO.files.items()}
-    row = replace(NANO, tag="v4", files=files, revision="v4", published=True)
+    row = replace(NANO, tag=LATER, files=files, revision=LATER, published=True)
     monkeypatch.setattr("faceperc.zoo.registry", lambda: (row, *registry()))
     return row
 
 
 def test_another_tag_never_opens_the_bundled_file(newer: ZooModel, hub: Hub) -> None:
     assert newer.bundled(ONNX) is None and NANO.bundled(ONNX) == NANO.folder / ONNX
-    assert find_model("faceperc-nano") == find_model("faceperc-nano.v4") == hub.folder / ONNX
-    assert hub.asked == [(Place("faceperc/faceperc-nano", "v4"), ONNX, SHA)] * 2
-    assert find_model("faceperc-nano.v3") == NANO.folder / ONNX
-    assert find_weights("faceperc-nano.v3") == NANO.folder
+    assert find_model("faceperc-nano") == find_model(f"faceperc-nano.{LATER}") == hub.folder / ONNX
+    assert hub.asked == [(Place("faceperc/faceperc-nano", LATER), ONNX, SHA)] * 2
+    assert find_model(f"faceperc-nano.{TAG}") == NANO.folder / ONNX
+    assert find_weights(f"faceperc-nano.{TAG}") == NANO.folder
     assert faceperc.model_info("faceperc-nano") == newer
-    with pytest.raises(UnknownModelError, match="it has: v4, v3"):
-        faceperc.model_info("faceperc-nano.v5")
+    with pytest.raises(UnknownModelError, match=f"it has: {LATER}, {TAG}"):
+        faceperc.model_info(f"faceperc-nano.{UNKNOWN}")
 
 
 def test_weights_are_not_gathered_from_two_places(
@@ -235,7 +241,7 @@ def test_weights_are_not_gathered_from_two_places(
     repo = "faceperc/faceperc-nano"
     commit = Place(repo, hub.folder.name)  # of the first file: a tag may move between two requests
     assert {(each, file) for each, file, _ in hub.asked} == {
-        (Place(repo, "v3"), WEIGHTS), (commit, CONFIG), (commit, TRAINING)
+        (Place(repo, TAG), WEIGHTS), (commit, CONFIG), (commit, TRAINING)
     }  # fmt: skip
     assert all(sha == NANO.files[file].sha256 for _, file, sha in hub.asked)
 
@@ -256,7 +262,7 @@ def test_whereabouts(newer: ZooModel, tmp_path: Path, monkeypatch: pytest.Monkey
     assert whereabouts(replace(elsewhere, repo=None), ONNX) == ("missing", None)
     repo, commit = tmp_path / "models--faceperc--faceperc-nano", "a" * 40
     cached = repo / "snapshots" / commit / ONNX
-    for path, text in ((cached, "weights"), (repo / "refs" / "v4", commit)):
+    for path, text in ((cached, "weights"), (repo / "refs" / LATER, commit)):
         path.parent.mkdir(parents=True)
         path.write_text(text)
     assert whereabouts(newer, ONNX) == ("on the Hub", None)  # the copy is another file: it has to be fetched
@@ -306,14 +312,18 @@ def test_models__one_line_each(newer: ZooModel) -> None:
     text = run("models")
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
     assert max(map(len, text.splitlines())) <= 100
-    assert text.count("faceperc-nano ") == 1 and "v3" not in lines["faceperc-nano"]
-    assert lines["faceperc-nano"][1:9] == ["v4", "14.4", "0.43", "4.23", "88.82", "63.16", "4.91", "-"]
+    assert text.count("faceperc-nano ") == 1 and TAG not in lines["faceperc-nano"]
+    file = newer.files[ONNX]
+    measured = ("w300 NME %", "fasseg F1 %", "fer2013 accuracy %", "utkface age MAE years")
+    figures = [f"{newer.metrics[key]:.4g}" for key in measured]
+    cells = [f"{file.bytes / 1e6:.1f}", f"{file.latency:.2f}", *figures]
+    assert lines["faceperc-nano"][1:9] == [LATER, *cells, "-"]
     assert lines["faceperc-nano"][9:] == ["research", "Hub"]
     assert lines["detector-nano"][4:9] == ["-", "-", "-", "-", "97.7"]
     assert lines["faceperc-base"][1:] == ["-"] * 9 + ["recipe"]
     assert "one CPU thread" in text
     everything = run("models", "--all")
-    assert everything.count("faceperc-nano ") == 2 and "v3" in everything and "v4" in everything
+    assert everything.count("faceperc-nano ") == 2 and TAG in everything and LATER in everything
 
 
 def test_models__eighty_columns_lose_nothing() -> None:
@@ -338,17 +348,19 @@ def test_models__json_has_every_row_and_field() -> None:
 
 
 def test_info__shows_the_row_beside_the_metadata() -> None:
-    text = run("info", "faceperc-nano-int8.v3", columns=200)
-    for word in ("faceperc-nano.v3", "fer2013 accuracy %: 63.22", "research only", "precision"):
+    text = run("info", f"faceperc-nano-int8.{TAG}", columns=200)
+    accuracy = NANO.files[ONNX_INT8].metrics["fer2013 accuracy %"]  # the file's own, not the row's
+    for word in (NANO.full_name, f"fer2013 accuracy %: {accuracy:g}", "research only", "precision"):
         assert word in text
-    assert "faceperc/faceperc-nano@v3" in text and "faceperc train configs/train/nano.yaml" in text
+    assert f"faceperc/faceperc-nano@{TAG}" in text and "faceperc train configs/train/nano.yaml" in text
     document = json.loads(run("info", "faceperc-nano", "--json"))
-    assert document["schema"] == 1 and document["zoo"]["tag"] == "v3"
+    assert document["schema"] == 1 and document["zoo"]["tag"] == TAG
 
 
 def test_info__downloads_nothing(newer: ZooModel, hub: Hub) -> None:
     text = run("info", "faceperc-nano", columns=200)
-    assert "faceperc-nano.v4" in text and "on the Hub" in text and "w300 NME %: 4.23" in text
+    assert newer.full_name in text and "on the Hub" in text
+    assert f"w300 NME %: {newer.metrics['w300 NME %']:g}" in text
     assert json.loads(run("info", "faceperc-nano", "--json"))["zoo"]["path"] is None
     assert "recipe" in run("info", "faceperc-base")
     assert hub.asked == []

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from faceperc._files import write_file
+from faceperc._files import make_folder, write_file
 from faceperc._parser import CommandParser
 from faceperc.detector.adapters import LICENCES as ADAPTER_LICENCES
 from faceperc.detector.model import MEAN, STD, STRIDES, FaceDetector, unpack
@@ -141,6 +141,7 @@ def export_detector(
 
     Raises:
         ModelError: for an eight-bit graph of a network that does not begin with patches.
+        UsageError: if the file cannot be written.
     """
     import onnx
 
@@ -160,7 +161,7 @@ def export_detector(
     onnx.helper.set_model_props(proto, {"faceperc": json.dumps(metadata)})
     onnx.checker.check_model(proto)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return write_file(path, proto.SerializeToString())
 
 
