@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from faceperc._parser import CommandParser, add_import_option, import_heads
+from faceperc.errors import UsageError
 from faceperc.export.convert import add_precision_options, check_options, convert
 from faceperc.export.forms import FORMS
 from faceperc.export.onnx import OPSET, OPSETS, export_onnx
 from faceperc.export.precision import round_weights
 from faceperc.export.reference import write_reference
-from faceperc.export.tensorrt import add_batch_option, build_engine, report
+from faceperc.export.tensorrt import add_batch_option, build_engine, check_engine, report
 from faceperc.licences import for_metadata
 from faceperc.model import FaceModel, read_training
 from faceperc.zoo import DEFAULT_DETECTOR, find_weights
@@ -35,7 +36,9 @@ def main(args: list[str]) -> int:
         "--form", choices=FORMS, default="crop", help="what the file takes: face crops (the default, the one "
         "that faceperc itself runs); the whole image and face boxes (full); or the image alone (pipeline)",
     )  # fmt: skip
-    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="of a pipeline: a name or an ONNX file")
+    parser.add_argument(
+        "--detector", help=f"of a pipeline: a name or an ONNX file; {DEFAULT_DETECTOR} by default"
+    )
     parser.add_argument("--tasks", help="only these tasks, separated by commas; their answers stay the same")
     parser.add_argument(
         "--drop-queries", action="store_true", help="with --tasks: drop the queries of the other tasks too. "
@@ -49,7 +52,11 @@ def main(args: list[str]) -> int:
     options = parser.parse_args(args)
     import_heads(options.modules)
     check_options(options)
-    tasks = [task.strip() for task in options.tasks.split(",")] if options.tasks else None
+    if options.detector and options.form != "pipeline":
+        raise UsageError("--detector: only for --form pipeline")
+    if options.engine:
+        check_engine(options.engine, options.form)
+    tasks = None if options.tasks is None else [task.strip() for task in options.tasks.split(",")]
     folder = find_weights(options.model)
     model = FaceModel.load(folder)
     if options.store == "fp16":
@@ -57,7 +64,8 @@ def main(args: list[str]) -> int:
     plain = options.precision == options.store == "fp32"
     differences = export_onnx(
         model, options.out, tasks, for_metadata(read_training(folder)),
-        form=options.form, detector=options.detector, drop_queries=options.drop_queries, opset=options.opset,
+        form=options.form, detector=options.detector or DEFAULT_DETECTOR,
+        drop_queries=options.drop_queries, opset=options.opset,
         finish=None if plain else lambda graph: convert(graph, options, model.config.crop_rule),
     )  # fmt: skip
     for name, difference in differences.items():

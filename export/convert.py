@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc.crop import CropRule
 from faceperc.data.source import load_sources
 from faceperc.errors import UsageError
@@ -21,6 +21,8 @@ from faceperc.export.precision import store_float16, to_float16
 from faceperc.export.quantize import quantise_for_cpu, quantise_for_tensorrt
 from faceperc.export.sensitivity import Sensitivity, sensitivities
 
+#: How many faces give the ranges of int8, about.
+FACES = 128
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -43,7 +45,7 @@ def add_precision_options(parser: argparse.ArgumentParser) -> None:
         "training photographs give the ranges of int8. Without, the convolutions of the CPU's stay in float",
     )  # fmt: skip
     parser.add_argument("--data", help="folder of the calibration data; else FACEPERC_DATA")
-    parser.add_argument("--calibration-faces", type=int, default=128, help="about how many faces; 128")
+    parser.add_argument("--calibration-faces", type=int, help=f"about how many faces; {FACES}")
     parser.add_argument(
         "--keep-float", action="append", default=[], metavar="PATTERN",
         help="leave layers in float, e.g. 'heads.pose*'; may be repeated",
@@ -88,6 +90,7 @@ def check_options(options: argparse.Namespace) -> None:
             for name, value in (
                 ("--for tensorrt", options.target != "cpu"), ("--calibration-data", options.calibration_data),
                 ("--keep-float", options.keep_float), ("--sensitivity", options.sensitivity),
+                ("--calibration-faces", options.calibration_faces is not None), ("--data", options.data),
             )
             if value
         ]  # fmt: skip
@@ -96,6 +99,9 @@ def check_options(options: argparse.Namespace) -> None:
     if options.calibration_data is None and (options.target == "tensorrt" or options.sensitivity):
         wanted = "--for tensorrt" if options.target == "tensorrt" else "--sensitivity"
         raise UsageError(f"{wanted} needs photographs: --calibration-data SOURCES.yaml, and FACEPERC_DATA")
+    if options.calibration_faces is not None and options.calibration_faces < 1:
+        raise UsageError(f"--calibration-faces is 1 or more; got {options.calibration_faces}")
+    check_json_target(options.sensitivity)
     if options.max_change is not None and not options.sensitivity:
         raise UsageError("--max-change needs --sensitivity FILE")
 
@@ -107,7 +113,7 @@ def _quantised(graph: onnx.ModelProto, options: argparse.Namespace, rule: CropRu
         print("no --calibration-data: the convolutions stay in float")
     else:
         sources = load_sources(options.calibration_data)
-        crops = calibration_crops(sources, options.data, rule, options.calibration_faces)
+        crops = calibration_crops(sources, options.data, rule, options.calibration_faces or FACES)
         layers += convolutions(graph.graph)
 
     def quantise(whole: onnx.ModelProto, chosen: list[str]) -> onnx.ModelProto:

@@ -121,7 +121,7 @@ def pipeline_form(network: onnx.ModelProto, detector: onnx.ModelProto) -> onnx.M
     scores_entry = {"dtype": "float32", "shape": ["N"], "range": [0, 1]}
     document["outputs"] = {"boxes": _BOXES, "scores": scores_entry, "regions": _BOXES}
     kept = ("name", "version", "weights_sha256", "training", "nms", "max_side", "min_face")
-    document["detector"] = {key: finder.raw[key] for key in kept}
+    document["detector"] = {key: finder.raw[key] for key in kept if key in finder.raw}
     return _finish(op, network, inputs, outputs, document)
 
 

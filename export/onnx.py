@@ -19,7 +19,7 @@ import onnxslim
 import torch
 from torch import Tensor, nn
 
-from faceperc._files import check_target, make_folder, write_file
+from faceperc._files import check_kind, make_folder, write_file
 from faceperc._loggers import quieter
 from faceperc.errors import FacepercError, UsageError
 from faceperc.export.attention import ATTENTION_OPSET, attention_operator
@@ -108,7 +108,9 @@ def export_onnx(
         model = subset(model, chosen)
     target = Path(path)
     make_folder(target.parent)
-    check_target(target)
+    check_kind(target, ".onnx")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target}: is no regular file, and the file is checked as it is written; name one")
     with tempfile.TemporaryDirectory(prefix="faceperc-export-") as scratch:
         draft = Path(scratch, "model.onnx")
         onnx.save(_convert(model, chosen, training or {}, opset), draft)

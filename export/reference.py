@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,9 @@ from PIL import Image
 from faceperc.crop import CropRule, FaceCrop
 from faceperc.errors import ModelError
 from faceperc.export.precision import round_weights
-from faceperc.metadata import ModelMetadata
+from faceperc.metadata import ModelMetadata, check_takes_crops
 from faceperc.model import FaceModel
-from faceperc.model_folder import reference_path
+from faceperc.model_folder import RUNNABLE, reference_path
 from faceperc.provenance import file_sha256
 from faceperc.runtime import OnnxModel
 from faceperc.transfer import subset
@@ -32,6 +33,7 @@ def write_reference(model: FaceModel, path: str | os.PathLike[str]) -> Path:
     """Write the reference set of an exported file, of the crop form, beside it.
 
     In a model folder several files share one, where the model answers the same: in another precision, say.
+    Warns of a file that loses its set, because this one answers otherwise.
 
     Args:
         model: the model that was exported.
@@ -39,19 +41,38 @@ def write_reference(model: FaceModel, path: str | os.PathLike[str]) -> Path:
     """
     reference = reference_set(model, OnnxModel(Path(path), threads=1).metadata)
     digests = [file_sha256(Path(path))]
-    target = reference_path(Path(path))
-    if target.is_file():
-        with suppress(ModelError):  # a damaged one is replaced
-            digests += _digests_of_others(ReferenceSet.load(target), reference)
-    return replace(reference, file_sha256=tuple(dict.fromkeys(digests))).save(target)
+    if old := _former(Path(path)):
+        if _same_answers(old, reference):
+            digests += old.file_sha256
+        else:
+            _warn_of_others(old, Path(path))
+    return replace(reference, file_sha256=tuple(dict.fromkeys(digests))).save(reference_path(Path(path)))
 
 
-def _digests_of_others(old: ReferenceSet, new: ReferenceSet) -> tuple[str, ...]:
-    """The files that an old reference set was written for, if it holds the new one's answers."""
-    same = set(old.outputs) == set(new.outputs) and all(
+def _warn_of_others(old: ReferenceSet, path: Path) -> None:
+    """Say which files beside this one the former reference set was of."""
+    for name in RUNNABLE:
+        other = path.with_name(name)
+        if other != path and other.is_file() and file_sha256(other) in old.file_sha256:
+            warnings.warn(
+                f"{other}: has no reference set any more: {path.name}, with which it shares one, is of other "
+                "weights, tasks or --store now; export it anew too",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def _former(path: Path) -> ReferenceSet | None:
+    """The reference set that is there already; None where a damaged one may be replaced too."""
+    with suppress(ModelError):
+        return ReferenceSet.load(reference_path(path)) if reference_path(path).is_file() else None
+    return None
+
+
+def _same_answers(old: ReferenceSet, new: ReferenceSet) -> bool:
+    return set(old.outputs) == set(new.outputs) and all(
         np.array_equal(value, old.outputs[name]) for name, value in new.outputs.items()
     )
-    return old.file_sha256 if same else ()
 
 
 def reference_of(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> ReferenceSet:
@@ -66,8 +87,7 @@ def reference_of(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -
             takes no crops.
     """
     metadata = OnnxModel(Path(path), threads=1).metadata
-    if metadata.form != "crop":
-        raise ModelError(f"{path}: takes whole images; only the crop form can be verified")
+    check_takes_crops(metadata, str(path))
     model = FaceModel.load(folder)
     if metadata.raw.get("stored") == "fp16":
         round_weights(model)
@@ -84,8 +104,10 @@ def reference_set(model: FaceModel, metadata: ModelMetadata) -> ReferenceSet:
     Raises:
         ModelError: if the file was exported from other weights.
     """
-    if set(metadata.raw["config"]["heads"]) != set(model.tasks):
-        model = subset(model, list(metadata.raw["config"]["heads"]))
+    # a file with fewer queries says so in its configuration
+    heads = (metadata.raw.get("config") or {}).get("heads") or model.tasks
+    if set(heads) < set(model.tasks):
+        model = subset(model, list(heads))
     if model.weights_sha256() != metadata.weights_sha256:
         raise ModelError(f"{metadata.name} was exported from other weights than these")
     crops = reference_crops(model.config.crop_rule)

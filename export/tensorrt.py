@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from faceperc._files import check_target, write_file
+from faceperc._files import check_kind, write_file
 from faceperc._parser import CommandParser
 from faceperc.errors import ModelError, UsageError
 from faceperc.providers import BATCHES, Ranges, input_ranges, shape_texts
@@ -45,10 +45,8 @@ def build_engine(
             takes whole images instead of crops, or the file cannot be written.
         ModelError: if the model cannot be read or TensorRT refuses it.
     """
-    low, usual, high = batches
-    if not 1 <= low <= usual <= high:
-        raise UsageError(f"batches are ascending numbers of faces from 1, such as 1,8,64; got {batches}")
-    check_target(Path(out))
+    _check_batches(batches)
+    check_engine(out, "crop")
     source = OnnxModel(Path(model), 1, "cpu")
     ranges = input_ranges(source.metadata, batches)
     if not ranges:
@@ -63,6 +61,24 @@ def build_engine(
         f"{out}: no TensorRT engine can be built here: {'; '.join(reasons)}. Build it where NVIDIA's "
         'TensorRT and a GPU are, or, for TensorRT-RTX only, pip install "faceperc[tensorrt-rtx]"'
     )
+
+
+def check_engine(out: str | os.PathLike[str], form: str) -> None:
+    """Check before the work that an engine can be written.
+
+    Raises:
+        UsageError: if the form of the model is not ``crop``, or the file cannot be written or is of another
+            kind.
+    """
+    if form != "crop":
+        raise UsageError("an engine is built of the crop form; the others take images of any size")
+    check_kind(Path(out), ".engine", ".plan", ".trt")
+
+
+def _check_batches(batches: tuple[int, int, int]) -> None:
+    low, usual, high = batches
+    if not 1 <= low <= usual <= high:
+        raise UsageError(f"batches are ascending numbers of faces from 1, such as 1,8,64; got {batches}")
 
 
 def _with_tensorrt(model: Path, out: Path, ranges: Ranges) -> str:
@@ -135,7 +151,13 @@ def add_batch_option(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _batches(text: str) -> tuple[int, int, int]:
-    low, usual, high = (int(part) for part in text.split(","))
+    try:
+        low, usual, high = (int(part) for part in text.split(","))
+        _check_batches((low, usual, high))
+    except (ValueError, UsageError) as error:
+        raise argparse.ArgumentTypeError(
+            f"wanted are three ascending numbers of faces from 1, such as 1,8,64; got {text!r}"
+        ) from error
     return low, usual, high
 
 

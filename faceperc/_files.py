@@ -145,6 +145,25 @@ def check_json_target(path: str | Path | None) -> None:
         raise UsageError(f"{path}: is there and holds no JSON, so it is not replaced; name another file")
 
 
+def check_kind(path: str | Path | None, *suffixes: str) -> None:
+    """As ``check_target``, of a file whose name tells its kind: no file of another kind is replaced.
+
+    Args:
+        path: the file; None is none.
+        suffixes: what the names of its kind end in, e.g. ``".onnx"``.
+
+    Raises:
+        UsageError: if ``check_target`` does, or a file is there whose name ends otherwise.
+    """
+    if path is None:
+        return
+    check_target(path)
+    if Path(path).is_file() and not Path(path).name.lower().endswith(suffixes):
+        raise UsageError(
+            f"{path}: is there and is no {' or '.join(suffixes)} file, so it is not replaced; name another"
+        )
+
+
 def make_folder(path: str | Path) -> None:
     """Make a folder, and those that it is in, where they are missing.
 

@@ -240,7 +240,10 @@ def _cached(place: Place, name: str) -> Path | None:
     """The cache's copy of a file at a revision, as the Hub last said what that is."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(place.repo, name, revision=place.revision)
+    try:
+        found = try_to_load_from_cache(place.repo, name, revision=place.revision)
+    except (OSError, ValueError):  # a damaged note of the client's: the download says what is wrong
+        return None
     return Path(found) if isinstance(found, str) else None
 
 

@@ -109,6 +109,8 @@ def explain(error: Exception, place: Place, files: Sequence[str] = (), writing: 
             text = f"no room is left in {_cache()}; make some, or set HF_HOME to another folder"
         case OSError(errno=errno.EACCES | errno.EROFS | errno.EPERM):
             text = f"the cache cannot be written: {error}; set HF_HOME to another folder"
+        case UnicodeDecodeError():
+            text = f"the client's notes of it in {_folder(place.repo)} are damaged; remove that folder"
         case _ if is_unreachable(error):
             text = f"{_endpoint()} cannot be reached ({type(error).__name__}: {_line(error)}); try again"
             text = text if writing else f"{not_here(place)}{text}{otherwise(place, files)}"
@@ -143,6 +145,13 @@ def _cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def _folder(repo: str) -> Path:
+    """Where the client caches a repository."""
+    from huggingface_hub.file_download import repo_folder_name
+
+    return _cache() / repo_folder_name(repo_id=repo, repo_type="model")
+
+
 def _api() -> HfApi:
     from huggingface_hub import HfApi
 
@@ -174,11 +183,9 @@ def _cached_revisions(repo: str, files: Iterable[str]) -> list[str]:
     """Tags, branches and commits of a repository of which the cache has one of the files."""
     if find_spec("huggingface_hub") is None:
         return []
-    from huggingface_hub.file_download import repo_folder_name
-
-    folder = _cache() / repo_folder_name(repo_id=repo, repo_type="model")
+    folder = _folder(repo)
     names = {
-        path.read_text().strip(): path.relative_to(folder / "refs").as_posix()
+        path.read_text(errors="replace").strip(): path.relative_to(folder / "refs").as_posix()
         for path in sorted((folder / "refs").rglob("*"))
         if path.is_file()
     }

@@ -87,6 +87,8 @@ class MaskedAutoencoder(nn.Module):
                 f"autoencoder.mask_ratio: {config.mask_ratio} leaves {self.visible} of {self.patches} "
                 "patches visible; some must be, but not all"
             )
+        if min(config.width, config.heads, config.blocks) < 1:
+            raise ConfigError("autoencoder: width, heads and blocks are 1 or more")
         if config.width % 4 or config.width % config.heads:
             raise ConfigError(
                 f"autoencoder.width: {config.width} is no multiple of 4 and of the {config.heads} heads"

@@ -207,6 +207,8 @@ def _shape(shape: Sequence[int | str | None]) -> str:
 
 def _metadata(document: dict[str, Any]) -> ModelMetadata:
     is_face = document["role"] == "face"
+    if is_face and not document["tasks"]:
+        raise ValueError("it has no tasks")
     return ModelMetadata(
         role=document["role"],
         name=str(document["name"]),
@@ -234,7 +236,7 @@ def _crop(entry: dict[str, Any]) -> CropRule:
 
 def _task(name: str, entry: dict[str, Any]) -> TaskInfo:
     fields = {
-        key: OutputField(str(value["output"]), tuple(value.get("shape", ())), value.get("unit"))
+        key: OutputField(str(value["output"]), tuple(value.get("shape", ())), _text(value, "unit"))
         for key, value in entry["fields"].items()
     }
     return TaskInfo(
@@ -243,10 +245,18 @@ def _task(name: str, entry: dict[str, Any]) -> TaskInfo:
         fields=fields,
         description=str(entry.get("description", "")),
         labels=tuple(str(label) for label in entry.get("labels") or ()),
-        unit=entry.get("unit"),
+        unit=_text(entry, "unit"),
         lines=tuple(tuple(int(i) for i in line) for line in entry.get("lines") or ()),
         bins=tuple(_real({"bins": value}, "bins") for value in entry.get("bins") or ()),
     )
+
+
+def _text(entry: dict[str, Any], key: str) -> str | None:
+    """A text, or None where there is none."""
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{key} is {value!r}, not a text")
+    return value
 
 
 def _detector(document: dict[str, Any]) -> DetectorInfo:
@@ -265,7 +275,7 @@ def _training(entry: dict[str, Any]) -> dict[str, Any]:
     data = entry.get("data") or []
     if not isinstance(data, list) or not all(isinstance(source, dict) for source in data):
         raise ValueError("training.data is no list of objects")
-    return dict(entry)
+    return {**entry, "data": data}
 
 
 def _whole(entry: dict[str, Any], key: str, low: int, high: float = math.inf) -> int:

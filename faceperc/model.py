@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from faceperc._files import make_folder, write_file
 from faceperc.backbone import Backbone
 from faceperc.config import FaceModelConfig, build_heads
 from faceperc.decoder import PixelDecoder, TaskDecoder
-from faceperc.errors import ModelError, UsageError
+from faceperc.errors import FacepercError, ModelError, UsageError
 from faceperc.head import Features, Head
 from faceperc.hub import parse_place
 from faceperc.model_folder import CARD, CONFIG, TRAINING, WEIGHTS
@@ -175,15 +175,13 @@ class FaceModel(nn.Module):
         """Write `model.safetensors` and `config.json` into a folder, each under a temporary name first.
 
         Raises:
-            UsageError: if the folder cannot be made.
+            UsageError: if they cannot be written.
         """
         target = Path(folder)
         make_folder(target)
-        with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as scratch:
-            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, Path(scratch, WEIGHTS))
-            Path(scratch, CONFIG).write_text(json.dumps(dataclasses.asdict(self.config), indent=2) + "\n")
-            for name in (WEIGHTS, CONFIG):
-                os.replace(Path(scratch, name), target / name)
+        write_file(target / WEIGHTS, save({k: v.contiguous() for k, v in self.state_dict().items()}))
+        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
+        write_file(target / CONFIG, config.encode())
         return target
 
     @classmethod
@@ -195,12 +193,18 @@ class FaceModel(nn.Module):
         """
         source = Path(folder)
         try:
-            config = FaceModelConfig.from_dict(json.loads((source / CONFIG).read_text()))
+            document = json.loads((source / CONFIG).read_text())
             weights = load_file(source / WEIGHTS)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise ModelError(f"{source}: not a saved faceperc model ({error})") from error
-        config.backbone.pretrained = False  # the weights are right here
-        model = cls(config)
+        try:
+            config = FaceModelConfig.from_dict(document)
+            config.backbone.pretrained = False  # the weights are right here
+            model = cls(config)
+        except FacepercError:
+            raise
+        except Exception as error:  # timm and torch raise all kinds at values that cannot be
+            raise ModelError(f"{source / CONFIG}: no network can be built from it ({error!r})") from error
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:

@@ -58,4 +58,6 @@ def reference_path(model: str | Path) -> Path:
     """Where the reference set of a model file lies: ``reference.npz`` beside the ONNX files of a model
     folder, ``NAME.reference.npz`` beside any other ``NAME.onnx``."""
     path = Path(model)
-    return path.with_name(REFERENCE) if path.name in RUNNABLE else path.with_suffix(".reference.npz")
+    return path.with_name(
+        REFERENCE if path.name in RUNNABLE else f"{path.name.removesuffix('.onnx')}.reference.npz"
+    )

@@ -6,6 +6,7 @@ checkpoints, logs or pictures that lie beside them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ from faceperc.pull import files_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+    from faceperc.runtime import OnnxModel
 
 _CARD_HINT = (
     "write one that begins with the lines '---', 'license: apache-2.0' (or another; or 'other' with a "
@@ -112,10 +115,12 @@ def check_folder(folder: Path) -> None:
     documents = {
         name: _read_json(folder / name) for name in (CONFIG, TRAINING, EVALUATION) if name in present
     }
-    detects = _check_onnx(folder, documents.get(CONFIG))
+    config = documents.get(CONFIG)
+    models = _check_onnx(folder, config)
     if WEIGHTS in present:
         _check_weights(folder / WEIGHTS)
-        if CONFIG not in present and not detects:
+        _check_same_weights(folder / WEIGHTS, config, models)
+        if config is None and not any(each.metadata.role == "detector" for each in models):
             raise ModelError(
                 f"{folder}: {WEIGHTS} is of no use without {CONFIG}, which is missing; "
                 "'faceperc release' writes both"
@@ -144,7 +149,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(document, dict):
             raise ValueError("no JSON object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); save the model again") from error
     return document
 
@@ -161,12 +166,43 @@ def _check_weights(path: Path) -> None:
         raise ModelError(f"{path}: holds no weights; save the model again")
 
 
-def _check_onnx(folder: Path, config: dict[str, Any] | None) -> bool:
-    """Check the ONNX files against each other, the configuration and the reference set.
+def _check_same_weights(path: Path, config: dict[str, Any] | None, models: list[OnnxModel]) -> None:
+    """Check that ONNX files were exported from these weights, where they have all of their heads: a file of
+    fewer tasks may have been exported without the others' queries, and so of other weights."""
+    heads = _heads(config)
+    whole = [each for each in models if heads and _heads(each.metadata.raw.get("config")) == heads]
+    digest = _weights_sha256(path) if whole else ""
+    for model in whole:
+        if model.metadata.weights_sha256 != digest:
+            raise ModelError(
+                f"{model.path}: is of other weights than {path.name}; export the model again into this folder"
+            )
 
-    Returns:
-        Whether they are of a detector.
-    """
+
+def _heads(config: Any) -> set[str]:
+    """The tasks that a configuration has heads for."""
+    heads = config.get("heads") if isinstance(config, dict) else None
+    return set(heads) if isinstance(heads, dict) else set()
+
+
+def _weights_sha256(path: Path) -> str:
+    """``FaceModel.weights_sha256`` of a file, without torch."""
+    import numpy as np
+    from safetensors import safe_open
+
+    digest = hashlib.sha256()
+    with safe_open(path, framework="numpy") as weights:
+        for name in sorted(weights.keys()):
+            array = weights.get_tensor(name)
+            # matrices that a release stores in half precision are float32 in the model
+            digest.update(name.encode())
+            array = array.astype(np.float32) if array.dtype == np.float16 else array
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_onnx(folder: Path, config: dict[str, Any] | None) -> list[OnnxModel]:
+    """Check the ONNX files against each other, the configuration and the reference set; the files."""
     from faceperc.runtime import OnnxModel
     from faceperc.verify import ReferenceSet
 
@@ -176,7 +212,7 @@ def _check_onnx(folder: Path, config: dict[str, Any] | None) -> bool:
         metadata, first = model.metadata, opened[0].metadata
         if metadata.weights_sha256 != first.weights_sha256:
             raise ModelError(f"{model.path}: is of other weights than {opened[0].path.name}; {again}")
-        if config is not None and "heads" in config and (extra := set(metadata.tasks) - set(config["heads"])):
+        if (heads := _heads(config)) and (extra := set(metadata.tasks) - heads):
             raise ModelError(
                 f"{model.path}: has the tasks {', '.join(sorted(extra))}, which {CONFIG} lacks; {again}"
             )
@@ -186,7 +222,7 @@ def _check_onnx(folder: Path, config: dict[str, Any] | None) -> bool:
         for model in opened:
             if hashes and file_sha256(model.path) not in hashes:
                 raise ModelError(f"{path}: is not the reference set of {model.path.name}; {again}")
-    return any(model.metadata.role == "detector" for model in opened)
+    return opened
 
 
 def _prepare(api: HfApi, repo: str, private: bool, tag: str | None, branch: str | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faceperc._names import unknown_name
-from faceperc.errors import ModelError
+from faceperc.errors import ModelError, UsageError
 from faceperc.model_folder import FILES
 from faceperc.provenance import file_sha256
 
@@ -134,6 +134,28 @@ class ZooModel:
         model = cls(**values)
         _check(model, where)
         return model
+
+
+def check_names(name: str, tag: str, repo: str | None = None) -> None:
+    """Check that a model may be called so.
+
+    Args:
+        name: of the model.
+        tag: of the training run.
+        repo: on the Hub, if it is to be there.
+
+    Raises:
+        UsageError: if not.
+    """
+    if not _NAME.fullmatch(name) or name.endswith(INT8):
+        raise UsageError(
+            f"--name {name!r}: a model's name is of lower case letters and digits, with '-' between words, "
+            f"and does not end in {INT8!r}"
+        )
+    if not _TAG.fullmatch(tag):
+        raise UsageError(f"--tag {tag!r}: a tag is of lower case letters, digits, '-' and '_', e.g. v2")
+    if repo is not None and not _REPO.fullmatch(repo):
+        raise UsageError(f"--repo {repo!r}: is no 'org/name'")
 
 
 @cache

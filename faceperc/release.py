@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from faceperc._files import make_folder, write_file
+from faceperc._files import check_target, make_folder, write_file
 from faceperc._parser import CommandParser
 from faceperc.card.facts import Facts, check_evaluations, gather, read_json
 from faceperc.card.figures import main_figures
@@ -40,6 +40,7 @@ from faceperc.model_folder import (
     CARD,
     CONFIG,
     EVALUATION,
+    FILES,
     NOTES,
     ONNX,
     REFERENCE,
@@ -48,6 +49,7 @@ from faceperc.model_folder import (
     WEIGHTS,
 )
 from faceperc.provenance import command_line, file_sha256
+from faceperc.registry import ZooModel, check_names, read_registry
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import find_weights
 
@@ -196,14 +198,25 @@ def registry_row(
 
 
 def write_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Insert a row into a registry, or replace that of the same name and tag."""
-    document = read_json(path) or {"models": []}
-    rows: list[Any] = document["models"]
+    """Insert a row into a registry, or replace that of the same name and tag.
+
+    Raises:
+        ModelError: if the registry is damaged, or would be.
+    """
+    ZooModel.from_dict(dict(row))
+    rows = _rows(path)
     keys = [(each["name"], each["tag"]) for each in rows]
     key = (row["name"], row["tag"])
     place = keys.index(key) if key in keys else len(rows)
     rows[place : place + 1] = [row]
-    write_file(path, (json.dumps(document, indent=2) + "\n").encode())
+    write_file(path, (json.dumps({"models": rows}, indent=2) + "\n").encode())
+
+
+def _rows(path: Path) -> list[Any]:
+    """The rows of a registry; none where there is no file."""
+    if path.is_file():
+        read_registry(path)  # which checks them
+    return list(read_json(path).get("models", []))
 
 
 def _entry(path: Path, old: Mapping[str, Any], figures: Mapping[str, dict[str, float]]) -> dict[str, Any]:
@@ -224,7 +237,7 @@ def _halve(model: FaceModel, path: Path) -> None:
         name: (value.to(torch.float16) if name in matrices else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    save_file(arrays, path)
+    write_file(path, save(arrays))
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
@@ -243,13 +256,11 @@ def main(args: list[str]) -> int:
     recipe = Recipe.read(
         Path(find_config(options.recipe)), options.precision.split(",") if options.precision else None
     )
+    _check(options)
+    old_row = _old_row(options)
+    source = find_weights(options.model)
     out: Path = options.out
-    if out.exists() and not options.replace:
-        raise UsageError(f"{out}: exists already; name another folder, or give --replace")
-    if out.exists() and not (out / CONFIG).is_file():
-        raise UsageError(f"{out}: is no model folder, so it is not replaced; name another one")
-    if not options.evaluation:
-        data_folder(options.data)  # missing data is told before the work
+    _check_out(out, source, options.replace)
     notes = options.notes or next(
         (path for path in (out / NOTES, Path(options.model, NOTES)) if path.is_file()), None
     )
@@ -257,7 +268,7 @@ def main(args: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".release-") as scratch:
         draft = Path(scratch, "folder")
         draft.mkdir()
-        compose(find_weights(options.model), draft, options.name, options.tag, recipe, notes)
+        compose(source, draft, options.name, options.tag, recipe, notes)
         documents = [read_json(path) for path in options.evaluation] or measure(
             draft, _eval_options(options), options.robustness
         )
@@ -267,7 +278,7 @@ def main(args: list[str]) -> int:
         write_file(draft / EVALUATION, json_text(evaluation).encode())
         facts = gather(draft, options.name, options.tag)
         given = {key: getattr(options, key) for key in ("description", "architecture", "repo")}
-        row = registry_row(facts, draft, _old_row(options), given)
+        row = registry_row(facts, draft, old_row, given)
         write_file(draft / CARD, render(facts).encode())
         put(draft, out, Path(scratch, "old"))
     if options.registry:
@@ -275,6 +286,23 @@ def main(args: list[str]) -> int:
     else:
         print(json.dumps(row, indent=2))
     return 0
+
+
+def _check_out(out: Path, source: Path, replace: bool) -> None:
+    """Raise UsageError if a folder is there that must not be replaced."""
+    if not out.exists():
+        return
+    if not replace:
+        raise UsageError(f"{out}: exists already; name another folder, or give --replace")
+    if not (out / CONFIG).is_file():
+        raise UsageError(f"{out}: is no model folder, so it is not replaced; name another one")
+    if out.resolve() == source.resolve():
+        raise UsageError(f"{out}: is where the weights come from, so it is not replaced; name another folder")
+    if others := sorted({path.name for path in out.iterdir()} - {*FILES, NOTES}):
+        raise UsageError(
+            f"{out}: has other files too, which replacing it would remove ({', '.join(others[:3])}); "
+            "move them away, or name another folder"
+        )
 
 
 def put(draft: Path, out: Path, old: Path) -> None:
@@ -298,8 +326,20 @@ def put(draft: Path, out: Path, old: Path) -> None:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from error
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raise UsageError before the work at what would end it."""
+    check_names(options.name, options.tag, options.repo)
+    for path in (options.notes, *options.evaluation):
+        if path and not path.is_file():
+            raise UsageError(f"{path}: no such file")
+    if not options.evaluation:
+        data_folder(options.data)
+    if options.registry:
+        check_target(options.registry)
+
+
 def _old_row(options: argparse.Namespace) -> dict[str, Any]:
-    rows = read_json(options.registry).get("models", []) if options.registry else []
+    rows = _rows(options.registry) if options.registry else []
     same: dict[str, Any] = next(
         (each for each in rows if (each["name"], each["tag"]) == (options.name, options.tag)), {}
     )

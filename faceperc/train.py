@@ -6,22 +6,19 @@ import warnings
 from collections import defaultdict
 from contextlib import suppress
 from importlib import import_module
-from itertools import takewhile
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from faceperc._parser import print_recipe_help
-from faceperc.config import FaceModelConfig, find_config
+from faceperc._recipes import RecipeCommand, fit_words
+from faceperc.config import FaceModelConfig
 from faceperc.consistency import rotation_consistency
 from faceperc.data.module import FaceData
-from faceperc.errors import ConfigError, DataError, UsageError
+from faceperc.errors import ConfigError, DataError
 from faceperc.freeze import Freeze, freeze
 from faceperc.head import Batch
 from faceperc.mae import MaskedAutoencoder
@@ -341,19 +338,6 @@ def main(args: list[str]) -> int:
     return fit(FaceTraining, "train", args, about)
 
 
-class _Command(LightningCLI):
-    """Lightning's, which tells before the model is built that there is nothing to go on from."""
-
-    def before_instantiate_classes(self) -> None:
-        """Raises UsageError if the checkpoint is neither there, nor a keyword or address of Lightning's."""
-        path = str(self.config[self.config["subcommand"]].get("ckpt_path") or "last")
-        is_name = path in ("last", "best", "hpc") or path.startswith("registry") or "://" in path
-        if not is_name and not Path(path).exists():  # a sharded one is a folder
-            raise UsageError(
-                f"--ckpt_path {path}: there is no such checkpoint; see the run's folder checkpoints"
-            )
-
-
 def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> int:
     """Run a command of Lightning's: see ``main``.
 
@@ -363,23 +347,15 @@ def fit(module: type[ModelTraining], name: str, args: list[str], about: str) -> 
         args: the command's arguments.
         about: what it does, for its help.
     """
-    configs = [find_config(path) for path in takewhile(lambda arg: not arg.startswith("-"), args)]
-    if not configs and {"--help", "-h"} & {*args}:
-        print_recipe_help(name, about, f"faceperc {name} configs/{name}/nano.yaml --trainer.max_epochs 3")
+    words = fit_words(name, args, about, f"configs/{name}/nano.yaml")
+    if not words:
         return 0
-    if not configs:
-        raise UsageError(
-            f"give the configuration files first: faceperc {name} configs/{name}/nano.yaml [--key value]"
-        )
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
-    files = [part for path in configs for part in ("--config", str(path))]
-    # a checkpoint is only tensors and numbers: never unpickle anything else
-    command = ["fit", *files, "--weights_only", "true", *args[len(configs) :]]
-    _Command(
+    RecipeCommand(
         module,
         FaceData,
-        args=command,
+        args=words,
         save_config_callback=RecordConfig,
         save_config_kwargs={"overwrite": True, "command": command_line(name, args)},
         # FaceData deals the samples out itself

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceperc._files import write_file
+from faceperc._npz import read_arrays
 from faceperc.errors import ModelError, UsageError
 from faceperc.provenance import file_sha256
 from faceperc.providers import available_providers
@@ -70,8 +70,7 @@ class ReferenceSet:
             ModelError: if the file is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_arrays(path)
             head = json.loads(str(arrays.pop("head")))
             groups: dict[str, dict[str, NDArray[Any]]] = {"input": {}, "output": {}}
             for name, value in arrays.items():
@@ -82,15 +81,7 @@ class ReferenceSet:
             digests = head["file_sha256"]  # one of them, not a list, in the first version
             digests = (digests,) if isinstance(digests, str) else tuple(digests)
             return cls(groups["input"], groups["output"], digests)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            zipfile.BadZipFile,
-        ) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{path}: is no usable reference set ({error}); export the model again"
             ) from error
@@ -189,13 +180,16 @@ def verify(
         tolerance: another tolerance than that of the file's precision.
 
     Raises:
-        ModelError: if the file is no model, an asked provider cannot be started, or the outputs do not match.
+        ModelError: if the file is no model or takes whole images, an asked provider cannot be started, or the
+            outputs do not match.
         UsageError: if the tolerance is not a positive number.
     """
     if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"tolerance is a positive number; got {tolerance!r}")
     model = OnnxModel(path, threads=1, provider="cpu")
-    precision = model.metadata.raw.get("precision", "fp32")
+    if model.metadata.form != "crop":
+        raise ModelError(f"{path}: takes whole images; only the crop form can be verified")
+    precision = str(model.metadata.raw.get("precision", "fp32"))
     limit = TOLERANCES.get(precision) if tolerance is None else tolerance
     if limit is None:
         raise ModelError(f"{path}: is of the unknown precision {precision!r}; state a tolerance")

@@ -91,6 +91,7 @@ def find_weights(model: str | os.PathLike[str]) -> Path:
 
     Raises:
         UnknownModelError: if there is no such model or folder.
+        UsageError: if it is a file.
         ModelError: if its weights cannot be had.
     """
     if row := _row(model):
@@ -99,6 +100,8 @@ def find_weights(model: str | os.PathLike[str]) -> Path:
     path = Path(model)
     if path.is_dir() or not isinstance(model, str):
         return path
+    if path.exists():
+        raise UsageError(f"{model}: is a file; name the folder that holds {WEIGHTS} and {CONFIG}")
     if (place := parse_place(model)) and place.file is None:
         # with the record, where there is one: the terms of its sources hold for what is trained from it
         return fetch_folder(place, (WEIGHTS, CONFIG), (TRAINING,))

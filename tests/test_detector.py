@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from faceperc.detect import FaceDetector as Runtime  # noqa: E402
 from faceperc.detections import Detections  # noqa: E402
 from faceperc.detector import evaluate, evaluate_heads, mosaic, sources  # noqa: E402
 from faceperc.detector.data import DetectorData, MosaicBatches  # noqa: E402
-from faceperc.detector.export import MOST, export_detector, load_checkpoint, trained_on, weights_sha256  # noqa: E402
+from faceperc.detector.export import MOST, export_detector, load_checkpoint, weights_sha256  # noqa: E402
 from faceperc.detector.export import main as export_main  # noqa: E402
 from faceperc.detector.hair import head_box_from_hair  # noqa: E402
 from faceperc.detector.loss import assign, detection_loss, iou_and_diou  # noqa: E402
@@ -54,7 +55,7 @@ from faceperc.detector.targets import (  # noqa: E402
     region_row,
     target_array,
 )
-from faceperc.errors import ConfigError, DataError, ModelError  # noqa: E402
+from faceperc.errors import ConfigError, DataError, ModelError, UsageError  # noqa: E402
 from faceperc.rotations import angles_of, matrix_from_6d, matrix_from_angles  # noqa: E402
 from faceperc.runtime import OnnxModel  # noqa: E402
 
@@ -176,6 +177,10 @@ def test_data_sets_of_the_users_join_the_pool(pack: Path, tmp_path: Path) -> Non
     assert sum(len(each.faces) for each in photos) > 0
     with pytest.raises(ConfigError, match="no weight"):
         DetectorData(str(pack), weights={"w300": 1.0}, folders={"wider": str(tmp_path)})
+    with pytest.raises(ConfigError, match="no weight to rendered"):
+        DetectorData(str(pack), weights={"w300": 1.0}, rendered=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"unknown source 'w30': did you mean 'w300'"):
+        DetectorData(str(pack), weights={"fasseg": 1.0, "w30": 5.0})
     with pytest.raises(DataError, match="wider"):
         sources.load_folder("widr", str(tmp_path))
 
@@ -594,7 +599,7 @@ def test_figures_of_heads_are_those_of_what_is_found() -> None:
 
 
 def test_training_runs_from_the_configuration(
-    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from faceperc.detector import train
 
@@ -630,10 +635,27 @@ def test_training_runs_from_the_configuration(
     assert all(torch.equal(a, b) for a, b in zip(module.model.parameters(), before.parameters(), strict=True))
     with pytest.raises(ModelError, match=r"a\.onnx: is no checkpoint"):
         train.start_from(module, "a.onnx")
-    learned = trained_on(last)
+    learned = train.trained_on(last)
     assert set(learned) == set(sources.SOURCES)  # rendered heads have a weight, but there were none
+    with pytest.raises(UsageError, match="is another run's, which this one would overwrite"):
+        train.main([str(config), *overrides, "--trainer.fast_dev_run=false"])
+    with pytest.raises(UsageError, match="in one process"):
+        train.main([str(config), *overrides, "--trainer.devices=2", "--trainer.strategy=ddp"])
+    for path, message in (
+        ("none.ckpt", "no such checkpoint"),
+        ("a.safetensors", "are weights, not the state"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            train.main([str(config), *overrides, "--ckpt_path", path])
+    # the weights that a run began with had their sources too
+    Path("training.json").write_text(json.dumps({"data": [{"name": "aflw"}, {"name": "fasseg"}]}))
+    here = ["--trainer.fast_dev_run=false", "--trainer.max_steps=1", "--data.weights={fasseg: 1}"]
+    shutil.rmtree("runs")
+    train.main([str(config), *overrides, *here, "--model.start_from=a.safetensors"])
+    assert train.trained_on(last) == ["aflw", "fasseg", "scenes"]
     with pytest.raises(SystemExit):
         train.main([str(config), "--model.no_such_key=1"])
+    assert "faceperc train-detector" in capsys.readouterr().err
 
 
 def test_unlabelled_neighbours_are_not_judged() -> None:

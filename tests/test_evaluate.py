@@ -328,6 +328,24 @@ def test_what_cannot_be_is_told_before_the_work(good: Path, pack: Path, tmp_path
     assert list(tmp_path.iterdir()) == [other] and other.read_bytes() == b"no JSON"
 
 
+def test_no_file_of_another_kind_is_replaced(good: Path, pack: Path, tmp_path: Path) -> None:
+    for name in ("photo.jpg", "a.reference.npz", "b.npz"):
+        (tmp_path / name).write_bytes(b"precious")
+    np.savez(tmp_path / "c.npz", mine=np.zeros(3))
+    for wrong, message in (
+        (["--html", "photo.jpg"], r"is no \.html or \.htm file, so it is not replaced"),
+        (["--markdown", "photo.jpg"], r"is no \.md or .*, so it is not replaced"),
+        (["--json", "a.reference.json"], r"a\.reference\.npz: is there, and is not what"),
+        (["--json", "b.json"], r"b\.npz: is there"),
+        (["--json", "c.json"], r"c\.npz: is there"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            evaluate([str(good), *options(pack, wrong[0], tmp_path / wrong[1])])
+    assert (tmp_path / "photo.jpg").read_bytes() == (tmp_path / "b.npz").read_bytes() == b"precious"
+    again = options(pack, "--json", tmp_path / "d.json")
+    assert evaluate([str(good), *again]) == evaluate([str(good), *again]) == 0  # its own it replaces
+
+
 EVERY_ABLATION = set((ROOT / "configs/ablation").glob("*.yaml"))
 LEVERS = {  # of configs/train/full.yaml: left out by no-NAME.yaml, and where the recipes then differ
     "teacher": {"model.network", "data.sources"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from faceperc.errors import UsageError
 from faceperc.export.cli import main
 from faceperc.export.fold import fold
 from faceperc.export.onnx import TOLERANCE, ParityError, compare, export_onnx
+from faceperc.export.reference import write_reference
 from faceperc.head import KIND_FIELDS
 from faceperc.kinds import KINDS
 from faceperc.layers import Attention, channel_softmax
@@ -74,6 +77,55 @@ def test_file_that_cannot_be_written_is_named_before_the_work(
     with pytest.raises(UsageError, match=r"cannot be written|cannot be made"):
         export_onnx(model, tmp_path / path)
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_file_of_another_kind_is_replaced(model: FaceModel, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    before = (folder / "model.safetensors").read_bytes()
+    for words, message in (
+        (["-o", str(folder / "model.safetensors")], r"is no \.onnx file, so it is not replaced"),
+        (["-o", os.devnull], "is no regular file"),
+        (["-o", str(tmp_path / "a.onnx"), "--engine", str(folder / "config.json")], "is not replaced"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            main([str(folder), *words])
+    assert (folder / "model.safetensors").read_bytes() == before and not (tmp_path / "a.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tasks", ""], r"unknown task \(none\)"),
+        (["--detector", "detector-nano"], "--detector: only for --form pipeline"),
+        (["--calibration-faces", "4"], "--calibration-faces: only for --precision int8"),
+        (["--precision", "int8", "--calibration-faces", "-4"], "--calibration-faces is 1 or more"),
+        (["--engine", "a.engine", "--form", "full"], "an engine is built of the crop form"),
+        (["--engine-batch", "8,4,2"], "three ascending numbers"),
+        (["--engine-batch", "a,b"], "three ascending numbers"),
+    ],
+)
+def test_options_that_would_be_ignored_or_fail_are_told_before_the_work(
+    model: FaceModel, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = model.save(tmp_path / "model")
+    with pytest.raises((UsageError, SystemExit)) as stop:
+        main([str(folder), "-o", str(tmp_path / "a.onnx"), *words])
+    assert re.search(message, f"{stop.value}{capsys.readouterr().err}")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_a_file_is_no_model_folder(model: FaceModel, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    with pytest.raises(UsageError, match=r"is a file; name the folder that holds model\.safetensors"):
+        main([str(folder / "model.safetensors"), "-o", str(tmp_path / "a.onnx")])
+
+
+def test_a_file_that_loses_its_reference_set_is_named(model: FaceModel, tmp_path: Path) -> None:
+    export_onnx(model, tmp_path / "model.onnx", ["gender"])
+    export_onnx(model, tmp_path / "model_int8.onnx", ["age"])
+    write_reference(model, tmp_path / "model.onnx")
+    with pytest.warns(RuntimeWarning, match=r"model\.onnx: has no reference set any more"):
+        write_reference(model, tmp_path / "model_int8.onnx")
 
 
 def test_file_holds_plain_operators_and_one_json_document(model: FaceModel, exported: Path) -> None:

@@ -140,6 +140,18 @@ def test_fetch__a_pinned_commit_is_not_asked_for_twice(hub: Hub, tiny: Repo, onn
     assert len(hub.requests) == asked
 
 
+def test_fetch__a_damaged_note_in_the_cache(hub: Hub, tiny: Repo, onnx: bytes) -> None:
+    path = zoo.find_model(TINY)
+    for note in (path.parents[2] / "refs").iterdir():
+        note.write_bytes(b"\xff\xfe")
+    with pytest.raises(
+        ModelError, match=r"notes of it in .*models--me--tiny are damaged; remove that folder"
+    ):
+        zoo.find_model(TINY)
+    shutil.rmtree(path.parents[2])
+    assert zoo.find_model(TINY).read_bytes() == onnx
+
+
 def test_fetch__a_branch_that_moved(hub: Hub, tiny: Repo, onnx: bytes, other_onnx: bytes) -> None:
     assert fetch(Place(TINY), "model.onnx").read_bytes() == onnx
     tiny.commit({"model.onnx": other_onnx})
@@ -594,6 +606,18 @@ def weights_alone(folder: Path) -> None:
     save_file({"a": np.zeros(1, np.float32)}, folder / "model.safetensors")
 
 
+def other_weights(folder: Path) -> None:
+    """A release's files of two trainings."""
+    from safetensors.numpy import load_file, save_file
+
+    release = zoo.find_model("faceperc-nano").parent
+    for name in ("model.onnx", "config.json"):
+        (folder / name).write_bytes((release / name).read_bytes())
+    arrays = load_file(release / "model.safetensors")
+    first = sorted(arrays)[0]
+    save_file(arrays | {first: arrays[first] + 1}, folder / "model.safetensors")
+
+
 def other_precision(folder: Path) -> None:
     build_detector(folder / "model_int8.onnx", [[0, 0, 1, 1]], [0.5])
     text = (folder / "model_int8.onnx").read_bytes().replace(b"0" * 64, b"1" * 64)
@@ -613,6 +637,8 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another configuration": (write("config.json", CONFIG), r"has the tasks age, .*which config.json lacks"),
     "another reference set": (other_reference, "is not the reference set of model.onnx"),
     "other weights": (other_precision, "is of other weights than model.onnx"),
+    "other weights to train on": (other_weights, r"model\.onnx: is of other weights than model\.safetensors"),
+    "deep configuration": (write("config.json", b"[" * 100_000), "config.json: cannot be read"),
 }
 
 

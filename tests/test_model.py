@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_pack import tiny_config
 
 from faceperc.config import FaceModelConfig
-from faceperc.errors import ConfigError, ModelError
+from faceperc.errors import ConfigError, FacepercError, ModelError
 from faceperc.model import FaceModel
 from faceperc.runtime import OnnxModel
 from faceperc.transfer import subset, take_weights
@@ -154,6 +155,26 @@ def test_damaged_models_are_refused(tmp_path: Path) -> None:
         FaceModel.load(folder)
     with pytest.raises(ModelError, match="nowhere"):
         FaceModel.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "null", "[" * 100_000, {"backbone": {"name": None}},
+        {"backbone": {"name": "test_vit", "image_size": -1}},
+        {"backbone": {"name": "test_vit", "options": None}}, {"decoder": {"heads": None}},
+        {"heads": {"pose": {"head": None}}},
+    ],
+    ids=lambda change: str(change)[:30],
+)  # fmt: skip
+def test_a_configuration_that_cannot_be_is_our_error(tmp_path: Path, change: Any) -> None:
+    folder = FaceModel(FaceModelConfig.from_dict(tiny_config())).save(tmp_path / "model")
+    text = change if isinstance(change, str) else json.dumps(tiny_config(**change))
+    (folder / "config.json").write_text(text)
+    with pytest.raises(
+        FacepercError, match=r"config\.json|not a saved faceperc model|heads\.|backbone|decoder"
+    ):
+        FaceModel.load(folder)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import faceperc
 from faceperc.card.cli import main as card
 from faceperc.cli import app
 from faceperc.config import FaceModelConfig
-from faceperc.errors import ConfigError, UsageError
+from faceperc.errors import ConfigError, FacepercError, UsageError
 from faceperc.model import FaceModel
 from faceperc.release import main as release
 from faceperc.release import put
@@ -28,6 +28,18 @@ SOURCES = ("W300", "UTKFace")
 FILES = {
     *("README.md", "config.json", "evaluation.json", "model.onnx", "model.safetensors", "model_int8.onnx"),
     *("notes.md", "reference.npz", "training.json"),
+}
+
+
+OTHER = {
+    **{
+        "name": "other",
+        "tag": "v1",
+        "role": "face",
+        "description": "another model",
+        "architecture": "a network",
+    },
+    **{"parameters": 1, "input_size": 64, "tasks": ["age"], "recipe": "faceperc train other.yaml"},
 }
 
 
@@ -59,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     training = {"data": data, "licence": "Apache-2.0", "command": "faceperc train tiny.yaml"}
     (run / "training.json").write_text(json.dumps(training))
     (run / "notes.md").write_text("## Intended use\n\nTo be tested.\n\n## Thanks\n\nTo the drawer.\n")
-    (folder / "registry.json").write_text(json.dumps({"models": [{"name": "other", "tag": "v1"}]}))
+    (folder / "registry.json").write_text(json.dumps({"models": [OTHER]}))
     assert release([*arguments(folder), "--registry", str(folder / "registry.json")]) == 0
     return folder
 
@@ -114,7 +126,7 @@ def test_the_licence_follows_from_the_sources_everywhere(made: Path) -> None:
 
 def test_the_registry_has_the_row(made: Path) -> None:
     rows = read(made / "registry.json")["models"]
-    assert rows[0] == {"name": "other", "tag": "v1"}
+    assert rows[0] == OTHER
     row = rows[1]
     assert (row["name"], row["tag"], row["input_size"], row["revision"]) == ("tiny-face", "v7", 64, "v7")
     assert set(row["files"]) == FILES - {"README.md", "evaluation.json", "notes.md"}
@@ -183,12 +195,37 @@ def test_only_a_model_folder_is_replaced_and_comes_back_where_that_fails(made: P
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="is no model folder, so it is not replaced"):
         release([*arguments(made, out=tmp_path), "--replace"])
+    before = sorted(path.name for path in (made / "run").iterdir())
+    with pytest.raises(UsageError, match="is where the weights come from"):
+        release([*arguments(made, out=made / "run"), "--replace"])
+    copy = shutil.copytree(made / "out", tmp_path / "copy")
+    (copy / "last.ckpt").touch()
+    with pytest.raises(UsageError, match=r"has other files too, .*\(last\.ckpt\)"):
+        release([*arguments(made, out=copy), "--replace"])
+    assert (copy / "last.ckpt").exists() and before == sorted(path.name for path in (made / "run").iterdir())
     draft, out = tmp_path / "draft", tmp_path / "out"
     out.mkdir()
     (out / "old").touch()
     with pytest.raises(UsageError, match=r"out: cannot be written"):
         put(draft, out, tmp_path / "aside")  # there is no draft
     assert (out / "old").exists()
+
+
+def test_what_would_end_it_is_told_before_the_work(made: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.json"
+    odd.write_text(json.dumps({"foo": 1}))
+    for words, message in (
+        (["--name", "My Model"], "'My Model'"),
+        (["--tag", "../v1"], "'../v1'"),
+        (["--repo", "https://huggingface.co/a/b"], "is no 'org/name'"),
+        (["--notes", str(tmp_path / "none.md")], r"none\.md: no such file"),
+        (["--evaluation", str(tmp_path / "none.json")], r"none\.json: no such file"),
+        (["--registry", str(tmp_path / "nowhere" / "r.json")], "no such folder; make it first"),
+        (["--registry", str(odd)], "is not a registry"),
+    ):
+        with pytest.raises(FacepercError, match=message):
+            release([*arguments(made, out=tmp_path / "out"), *words])
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.json"] and odd.read_text() == '{"foo": 1}'
 
 
 def test_recipes_that_cannot_be_are_named(made: Path, tmp_path: Path) -> None:

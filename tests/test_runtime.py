@@ -121,6 +121,8 @@ def test_metadata__none_is_not_our_model(tmp_path: Path) -> None:
         ({"crop": {"size": 32, "scale": 1.5, "shift": [0, float("inf")]}}, "shift y is inf"),
         ({"training": {"data": ["photographs"]}}, "training.data is no list of objects"),
         ({"training": ["photographs"]}, "damaged"),
+        ({"tasks": {}}, "it has no tasks"),
+        ({"tasks": {"age": {"kind": "scalar", "fields": {}, "unit": 5}}}, "unit is 5, not a text"),
     ],
 )
 def test_metadata__damaged(tmp_path: Path, change: dict[str, Any], reason: str) -> None:

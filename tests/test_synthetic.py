@@ -268,6 +268,21 @@ def test_an_interrupted_file_goes_on(data: Path, tmp_path: Path, monkeypatch: py
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.parquet", "whole.parquet"]
 
 
+def test_files_of_others_among_the_parts_stay(data: Path, tmp_path: Path) -> None:
+    order, out = Order(1, 32, 7, str(data)), tmp_path / "new" / "heads.parquet"
+    parts = Path(f"{out}.parts")
+    parts.mkdir(parents=True)
+    (parts / "mine.txt").touch()
+    with pytest.raises(UsageError, match="has other files"):
+        list(render_file(order, out))
+    (parts / "mine.txt").unlink()
+    rendering = render_file(order, out)
+    next(rendering)
+    (parts / "mine.txt").touch()
+    assert list(rendering) == [1] and out.exists()
+    assert [path.name for path in parts.iterdir()] == ["mine.txt"]
+
+
 def test_heads_come_back_from_a_file_as_they_were(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "heads.parquet"
     assert (
@@ -300,8 +315,12 @@ def test_what_is_wrong_is_said(data: Path, tmp_path: Path) -> None:
         list(render_file(Order(1, data=str(data)), tmp_path / "heads.parquet", workers=0))
     with pytest.raises(DataError, match=r"ict_face_model\.npz: missing"):
         list(render_file(Order(1, data=str(tmp_path)), tmp_path / "heads.parquet"))
-    with pytest.raises(UsageError, match="no such folder"):
-        list(render_file(Order(1, data=str(data)), tmp_path / "none" / "heads.parquet"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be made"):
+        list(render_file(Order(1, data=str(data)), tmp_path / "file" / "heads.parquet"))
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(UsageError, match=r"is no \.parquet file, so it is not replaced"):
+        list(render_file(Order(1, data=str(data)), tmp_path / "photo.jpg"))
     damaged = write_tiny_model(tmp_path / "damaged") / "ict_facekit" / "ict_face_model.npz"
     damaged.write_bytes(damaged.read_bytes()[:2000])
     with pytest.raises(DataError, match="no readable ICT face model"):

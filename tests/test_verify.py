@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,6 +194,48 @@ def test_missing_reference_set_says_what_to_do(copy: Path) -> None:
     reference_path(copy).unlink()
     result = run(copy)
     assert result.exit_code == 1 and "--model FOLDER" in result.stderr
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_spoilt_bytes_of_a_reference_set_are_our_error(copy: Path, seed: int) -> None:
+    """Or change nothing that is read; whatever the archive's parts are damaged in."""
+    path, rng = reference_path(copy), np.random.default_rng(seed)
+    data = bytearray(path.read_bytes())
+    for place in rng.integers(0, len(data), 20):
+        data[place] = rng.integers(256)
+    path.write_bytes(data)
+    with suppress(ModelError):
+        ReferenceSet.load(path)
+
+
+def test_only_the_crop_form_is_verified(copy: Path) -> None:
+    graph = onnx.load(copy)
+    document = json.loads(graph.metadata_props[0].value)
+    for entries, message in (
+        ({"form": "full"}, "takes whole images"),
+        ({"precision": ["fp32"]}, "is of the unknown precision"),
+    ):
+        onnx.helper.set_model_props(graph, {"faceperc": json.dumps(document | entries)})
+        onnx.save(graph, copy)
+        result = run(copy)
+        assert result.exit_code == 1 and message in result.stderr
+
+
+def test_the_model_of_a_file_without_configuration(copy: Path, folder: Path) -> None:
+    graph = onnx.load(copy)
+    document = json.loads(graph.metadata_props[0].value)
+    document.pop("config")
+    onnx.helper.set_model_props(graph, {"faceperc": json.dumps(document)})
+    onnx.save(graph, copy)
+    assert run(copy, "--model", folder).exit_code == 0
+    result = run("detector-nano", "--model", folder)
+    assert result.exit_code == 1 and "is a detector, not a face model" in result.stderr
+
+
+def test_the_reference_set_of_a_name_with_dots() -> None:
+    assert reference_path("a/nano-v1.1").name == "nano-v1.1.reference.npz"
+    assert reference_path("nano-v1.1.onnx").name == "nano-v1.1.reference.npz"
+    assert reference_path("a/model_int8.onnx") == Path("a/reference.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", "cut"])

@@ -356,16 +356,38 @@ def test_write__times_and_odd_sizes(tmp_path: Path, name: str) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("size", [(64, 48), (1280, 720)])
+def test_write__the_file_says_how_its_colours_are_coded(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Players guess by the size where it does not."""
+    import av
+
+    path, colour = tmp_path / "a.mp4", np.array([0, 200, 0], np.uint8)
+    with VideoWriter(path, Fraction(25)) as writer:
+        for pts in (0, 40, 1000, 5000, 5010, 9000):
+            writer.write(np.full((size[1], size[0], 3), colour), pts, Fraction(1, 1000))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frame = next(container.decode(stream))
+        context = stream.codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (
+            1,
+        ) * 4
+        assert abs(int(frame.to_ndarray()[0, 0]) - 139) <= 2  # Y of BT.709; of BT.601 it is 117
+        assert abs(frame.reformat(format="rgb24").to_ndarray()[5, 5].astype(int) - colour).max() <= 2
+        assert float(stream.duration * stream.time_base) >= 9  # also where the frames' times are uneven
+
+
 def test_write__nothing_and_bad_targets(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", Fraction(30)):
         pass
     assert not list(tmp_path.iterdir())
-    for target, message in (
-        (tmp_path / "a.avi", "cannot write"),
-        (tmp_path / "no" / "a.mp4", "no such folder"),
+    for target, rate, message in (
+        (tmp_path / "a.avi", 30, "cannot write"),
+        (tmp_path / "no" / "a.mp4", 30, "no such folder"),
+        (tmp_path / "a.mkv", 5000, "at most 1000 can be written"),
     ):
         with pytest.raises(UsageError, match=message):
-            VideoWriter(target, Fraction(30))
+            VideoWriter(target, Fraction(rate))
 
 
 def test_write__an_error_keeps_what_was_written(tmp_path: Path) -> None:

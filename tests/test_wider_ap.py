@@ -322,6 +322,7 @@ def test_a_folder_that_cannot_be_made_is_a_wrong_usage(wider: Path, model: Path)
 
 
 def test_the_command_line_knows_it(wider: Path, model: Path) -> None:
+    assert main([str(wider)]) is None  # the default detector, by its name
     result = CliRunner().invoke(app, ["eval-wider", str(wider), str(model)])
     assert result.exit_code == 0 and "50.0" in result.stdout
 

@@ -35,6 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=f"Fetch onnxruntime-web {VERSION} into {FOLDER}.")
     parser.add_argument("--file", type=Path, help=f"onnxruntime-web-{VERSION}.tgz, already fetched")
     archive = parser.parse_args().file
+    if archive and not archive.is_file():
+        parser.exit(2, f"{archive}: no such file\n")
     with tempfile.TemporaryDirectory() as scratch:
         archive = archive or fetch(Path(scratch), parser)
         digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from faceperc._cores import cores
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.bench.predict import bench
 from faceperc.bench.report import document, markdown, show, update_page
@@ -56,6 +56,7 @@ def main(args: list[str]) -> int:
         "--update", metavar="PAGE", type=Path, help="also put the tables into a Markdown page"
     )
     options = parser.parse_args(args)
+    check_json_target(options.json)
     found = bench(
         options.models,
         reference=options.reference,

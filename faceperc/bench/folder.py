@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from faceperc._cores import physical_cores
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc.batch import predict_files
 from faceperc.batch.inputs import find_images
 from faceperc.bench.cli import count, counts
@@ -69,6 +69,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     parser.add_argument("--update", metavar="PAGE", type=Path, help="also put the table into a Markdown page")
     options = parser.parse_args(args)
+    check_json_target(options.json)
     images = [image.path for image in find_images(options.images)]
     workers = sorted({*(options.workers or (1, physical_cores()))})
     here = machine()

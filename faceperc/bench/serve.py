@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from faceperc._cores import cores
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.bench.cli import count, counts
 from faceperc.bench.clock import Spread, digits
@@ -129,6 +129,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     parser.add_argument("--update", metavar="PAGE", type=Path, help="also put it into a Markdown page")
     options = parser.parse_args(args)
+    check_json_target(options.json)
     check_installed()
     where = machine()
     loop, steps = measure(

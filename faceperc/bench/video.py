@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from faceperc._files import write_file
+from faceperc._files import check_json_target, write_file
 from faceperc._parser import CommandParser
 from faceperc.bench.cli import count, counts
 from faceperc.bench.clip import FPS, Portrait, clip
@@ -119,6 +119,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     parser.add_argument("--update", metavar="PAGE", type=Path, help="also put it into a Markdown page")
     options = parser.parse_args(args)
+    check_json_target(options.json)
     where = machine()
     speeds: list[Speed] = []
     if not options.no_speed:

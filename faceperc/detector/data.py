@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from faceperc._names import unknown_name
 from faceperc.detector.augment import photometric
 from faceperc.detector.mosaic import Pool, compose, pool_of
 from faceperc.detector.sources import RENDERED, SOURCES, load_folder, load_photos, load_rendered
@@ -82,7 +83,8 @@ class DetectorData(pl.LightningDataModule):
 
     Args:
         root: folder of the pack; None takes the environment variable FACEPERC_DATA.
-        weights: how often each source of photographs is taken, in proportion; unnamed ones are not read.
+        weights: how often each source of photographs is taken, in proportion; unnamed ones are not read. None
+            takes all alike.
         sizes: sides of the training canvases in px, multiples of 64.
         shares: how often each size is taken, in proportion.
         batch_size: canvases of the first size per batch.
@@ -117,11 +119,22 @@ class DetectorData(pl.LightningDataModule):
         super().__init__()
         self.save_hyperparameters()  # a checkpoint says what it learned from
         self.root, self.sizes, self.shares, self.seed = root, sizes, shares, seed
-        self.weights = dict.fromkeys(SOURCES[:-1], 1.0) if weights is None else weights
+        own = [RENDERED] if rendered is not None else []
+        self.weights = dict.fromkeys([*SOURCES[:-1], *own], 1.0) if weights is None else weights
         self.batch_size, self.epoch_batches, self.val_batches = batch_size, epoch_batches, val_batches
         self.folders = folders or {}
-        if missing := [name for name in self.folders if not self.weights.get(name)]:
-            raise ConfigError(f"data.folders names {', '.join(missing)}, which data.weights gives no weight")
+        if missing := [name for name in (*self.folders, *own) if not self.weights.get(name)]:
+            raise ConfigError(
+                f"data.weights gives no weight to {', '.join(missing)}; give one, or name no data for it "
+                "(data.folders, data.rendered)"
+            )
+        known = (*SOURCES, RENDERED, *self.folders)
+        if unknown := [name for name in self.weights if name not in known]:
+            raise ConfigError(
+                f"data.weights: {unknown_name('source', unknown[0], known)}; one of your own is named in "
+                "data.folders too"
+            )
+        self.names: list[str] = []
         self.labels, self.rendered, self.turned = labels, rendered, turned
         self.workers = workers
         self.pools: dict[str, Pool] = {}
@@ -133,7 +146,9 @@ class DetectorData(pl.LightningDataModule):
             photos = [photo for name in names for photo in load_photos(self.root, name, split, self.labels)]
             if self.rendered is not None and self.weights.get(RENDERED, 0) > 0:
                 photos += load_rendered(self.rendered, split)
+                names.append(RENDERED)
             if split == "train":
+                self.names = [*names, *self.folders]
                 for name, folder in self.folders.items():
                     photos += load_folder(name, folder)
             self.pools[split] = pool_of(photos, self.weights)

@@ -43,6 +43,7 @@ from faceperc.detector.metrics import (
 from faceperc.detector.mosaic import compose, decode, pool_of
 from faceperc.detector.sources import FACE_SOURCES, Photo, load_photos
 from faceperc.detector.targets import BOX
+from faceperc.errors import UsageError
 from faceperc.evaluate.saved import description
 from faceperc.provenance import command_line
 from faceperc.zoo import DEFAULT_DETECTOR, find_model
@@ -208,6 +209,8 @@ def main(args: list[str]) -> None:
     from faceperc.runtime import OnnxModel
 
     check_json_target(options.json)
+    if options.mosaics < 1:
+        raise UsageError(f"--mosaics is 1 or more; got {options.mosaics}")
     model = OnnxModel(find_model(options.model), threads=options.threads)
     detector = FaceDetector(model, options.score)
     if options.max_side is not None:

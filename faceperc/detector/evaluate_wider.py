@@ -27,6 +27,7 @@ from faceperc.data.rows import decode_image
 from faceperc.detect import FaceDetector, Tiles
 from faceperc.detector.wider_ap import SETS, Truth, average_precisions, read_truth
 from faceperc.errors import DataError
+from faceperc.zoo import DEFAULT_DETECTOR, find_model
 
 Array = NDArray[np.float64]
 
@@ -195,9 +196,8 @@ def main(args: list[str]) -> None:
         description="The official average precision of a detector on WIDER FACE.",
         epilog="Example: faceperc eval-wider /data/WIDER detector.onnx --tiles --json wider.json",
     )
-    default = Path(__file__).parents[1] / "models" / "detector-nano.onnx"
     parser.add_argument("folder", help="WIDER FACE: WIDER_val/images and the official ground truth")
-    parser.add_argument("model", nargs="?", default=str(default), help="ONNX file of a detector")
+    parser.add_argument("model", nargs="?", default=DEFAULT_DETECTOR, help="a name or an ONNX file")
     parser.add_argument("--max-side", type=int, default=None, help="override the file's largest side, px")
     parser.add_argument("--score", type=float, default=LOWEST, help="lowest score that is looked at")
     parser.add_argument("--tiles", action="store_true", help="look at larger photographs in tiles as well")
@@ -209,7 +209,7 @@ def main(args: list[str]) -> None:
     from faceperc.runtime import OnnxModel
 
     check_json_target(options.json)
-    opened = OnnxModel(options.model, threads=options.threads)
+    opened = OnnxModel(find_model(options.model), threads=options.threads)
     detector = FaceDetector(opened, options.score, tiles=options.tiles)
     if options.max_side is not None:
         detector.info = replace(detector.info, max_side=options.max_side)

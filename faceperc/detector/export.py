@@ -21,12 +21,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from faceperc._files import make_folder, write_file
+from faceperc._files import check_kind, make_folder, write_file
 from faceperc._parser import CommandParser
 from faceperc.detector.adapters import LICENCES as ADAPTER_LICENCES
 from faceperc.detector.model import MEAN, STD, STRIDES, FaceDetector, unpack
 from faceperc.detector.mosaic import MIN_FACE
-from faceperc.detector.sources import LICENCES, RENDERED, TERMS
+from faceperc.detector.sources import LICENCES, TERMS
 from faceperc.errors import ModelError
 from faceperc.licences import RESEARCH, weights_licence
 from faceperc.metadata import POINT_NAMES
@@ -134,7 +134,7 @@ def export_detector(
         max_side: larger images are to be shrunk to this longer side, px.
         images: write eight-bit convolutions, with their ranges from these (H, W, 3) uint8 pictures, whose
             sides are multiples of 32; None writes float32.
-        sources: names of what the network learned from, see `trained_on`.
+        sources: names of what the network learned from, see `faceperc.detector.train.trained_on`.
 
     Returns:
         The path.
@@ -242,20 +242,9 @@ def load_checkpoint(path: str | Path) -> FaceDetector:
         raise ModelError(f"{path}: no such checkpoint; train one with 'faceperc train-detector'")
     try:
         module = DetectorModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except (KeyError, RuntimeError, TypeError, UnpicklingError) as error:
+    except (EOFError, KeyError, OSError, RuntimeError, TypeError, UnpicklingError) as error:
         raise ModelError(f"{path}: is not a checkpoint of the detector: {error}") from error
     return module.model.eval()
-
-
-def trained_on(path: str | Path) -> list[str]:
-    """Names of the sources that a checkpoint learned from; all of the pack's where it does not say."""
-    options = torch.load(path, map_location="cpu", weights_only=True).get("datamodule_hyper_parameters")
-    if not options or not options.get("weights"):
-        return list(LICENCES)
-    names = [name for name, weight in options["weights"].items() if weight > 0]
-    if not options.get("rendered") and RENDERED in names:
-        names.remove(RENDERED)  # it has a weight, but there were no rendered heads
-    return [*names, "scenes"]
 
 
 def _facts(source: str) -> dict[str, str]:
@@ -272,7 +261,7 @@ def main(args: list[str]) -> None:
         epilog="Example: faceperc export-detector runs/detector-nano/last.ckpt --out detector.onnx",
     )
     parser.add_argument("checkpoint", help="Lightning checkpoint, e.g. runs/detector-nano/best.ckpt")
-    parser.add_argument("--out", default="faceperc/models/detector-nano/model.onnx", help="file to write")
+    parser.add_argument("-o", "--out", required=True, help="file to write")
     parser.add_argument("--name", default="detector-nano", help="name of the model")
     parser.add_argument("--score", type=float, default=0.5, help="recommended smallest score")
     parser.add_argument("--head", type=float, default=0.3, help="the same of a head that shows no face")
@@ -283,6 +272,10 @@ def main(args: list[str]) -> None:
     parser.add_argument("--calibration", type=int, default=64, help="int8: number of pictures for the ranges")
     parser.add_argument("--weights", default=None, help="also write the weights, to start a training from")
     options = parser.parse_args(args)
+    from faceperc.detector.train import trained_on
+
+    check_kind(options.out, ".onnx")
+    check_kind(options.weights, ".safetensors")
     images = None
     if options.precision == "int8":
         from faceperc.detector.quantise import calibration_images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
@@ -10,7 +11,6 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -18,15 +18,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.ops import box_iou, nms  # type: ignore[import-untyped]
 
-from faceperc._parser import print_recipe_help
-from faceperc.config import find_config
+from faceperc._recipes import RecipeCommand, fit_words
 from faceperc.detector.data import Batch, DetectorData
 from faceperc.detector.loss import detection_loss
 from faceperc.detector.metrics import Matches, average_precision, false_positives, judge, recall, score_at
 from faceperc.detector.model import FaceDetector, Predictions
+from faceperc.detector.sources import LICENCES
 from faceperc.detector.targets import HEAD, POINTS, ROTATION, SEEN, WEIGHT
 from faceperc.errors import ModelError, UsageError
+from faceperc.model_folder import TRAINING
 from faceperc.rotations import geodesic_degrees, matrix_from_6d
+
+#: In a checkpoint: names of the sources that its weights learned from.
+TRAINED_ON = "trained_on"
 
 
 class DetectorModule(pl.LightningModule):
@@ -62,6 +66,7 @@ class DetectorModule(pl.LightningModule):
         self.save_hyperparameters()
         self.model = FaceDetector(tuple(widths), tuple(depths), neck, patches)  # type: ignore[arg-type]
         self.start_from = start_from
+        self.inherited: list[str] = []
         self.model.to(memory_format=torch.channels_last)
         self.lr, self.weight_decay, self.warmup, self.cooldown = lr, weight_decay, warmup, cooldown
         self.matches: list[Matches] = []
@@ -70,9 +75,20 @@ class DetectorModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Take the weights to begin with, unless the run is resumed: its weights are there already."""
         if self.start_from is not None and self.trainer.ckpt_path is None:
+            self.inherited = sources_of(self.start_from)
             rank_zero_info(
                 f"{start_from(self, self.start_from)} of {len(self.state_dict())} arrays taken over"
             )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what all the weights learned from, those that the run began with too."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        names = data.names if isinstance(data, DetectorData) else []
+        checkpoint[TRAINED_ON] = list(dict.fromkeys([*self.inherited, *names]))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what an interrupted run said."""
+        self.inherited = list(checkpoint.get(TRAINED_ON, ()))
 
     def forward(self, image: Tensor) -> Predictions:
         """(N, H, W, 3) uint8 -> predictions, see `FaceDetector.forward`."""
@@ -144,7 +160,9 @@ def start_from(module: pl.LightningModule, path: str) -> int:
             given = {f"model.{name}": value for name, value in load_file(path).items()}
         else:
             given = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except (OSError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError) as error:
+    except (
+        EOFError, OSError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError
+    ) as error:  # fmt: skip
         raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
     own = module.state_dict()
     same = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
@@ -152,6 +170,35 @@ def start_from(module: pl.LightningModule, path: str) -> int:
         raise ModelError(f"{path}: no array has the name and the shape of one of this network's")
     module.load_state_dict(same, strict=False)
     return len(same)
+
+
+def sources_of(path: str) -> list[str]:
+    """Names of the sources that weights to start from learned from; the file's own name where nothing says.
+
+    Args:
+        path: a checkpoint, or weights with the ``training.json`` of a model folder beside them.
+    """
+    if Path(path).suffix == ".safetensors":
+        try:
+            record = json.loads(Path(path).with_name(TRAINING).read_text())
+            return [str(each["name"]) for each in record["data"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return [Path(path).name]
+    return trained_on(path)
+
+
+def trained_on(path: str | Path) -> list[str]:
+    """Names of the sources that a checkpoint learned from; all of the pack's where it does not say.
+
+    Raises:
+        ModelError: if it is no checkpoint.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
+        raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
+    names = checkpoint.get(TRAINED_ON) if isinstance(checkpoint, dict) else None
+    return list(names or LICENCES)
 
 
 def gaps_of(predictions: Predictions, index: int, target: Tensor) -> Tensor:
@@ -198,29 +245,47 @@ def _numpy(values: Tensor) -> NDArray[np.float64]:
     return values.double().cpu().numpy()
 
 
+class _Command(RecipeCommand):
+    """Trains in one process, and not where another run's checkpoints lie, whose names are fixed."""
+
+    def before_fit(self) -> None:
+        """Check where and how it is about to run.
+
+        Raises:
+            UsageError: if there are several processes, each of which would take whole batches and judge a
+                part of the validation set; or if a checkpoint of an earlier run would be overwritten.
+        """
+        if self.trainer.world_size > 1:
+            raise UsageError("a detector is trained in one process: --trainer.devices 1")
+        for callback in self.trainer.checkpoint_callbacks:
+            folder, name = getattr(callback, "dirpath", None), getattr(callback, "filename", None)
+            path = Path(folder or "", f"{name}.ckpt")
+            if folder and self.ckpt_path is None and path.is_file():
+                raise UsageError(
+                    f"{path}: is another run's, which this one would overwrite; go on with it by --ckpt_path "
+                    f"{Path(folder, 'last.ckpt')}, or move the folder away"
+                )
+
+
 def main(args: list[str]) -> None:
-    """Train: the first argument is a YAML file, the others override it (`--trainer.max_epochs 3`).
+    """Train: YAML files, later ones are laid over earlier ones, then options (`--trainer.max_epochs 3`).
 
     Resume with `--ckpt_path runs/.../last.ckpt`.
     """
-    if {"--help", "-h"} & {*args[:1]}:
-        print_recipe_help(
-            "train-detector",
-            "Train a detector of faces and heads.",
-            "faceperc train-detector configs/detector/nano.yaml --trainer.max_epochs 3",
-        )
+    words: Any = fit_words(
+        "train-detector", args, "Train a detector of faces and heads.", "configs/detector/nano.yaml"
+    )
+    if not words:
         return
-    if not args:
-        raise UsageError(
-            "give the configuration file first: faceperc train-detector configs/detector/nano.yaml"
-        )
-    config = ["--config", str(find_config(args[0]))] if args and not args[0].startswith("-") else []
-    rest = args[1:] if config else args
     torch.set_float32_matmul_precision("high")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
-    # a checkpoint is only tensors and numbers: never unpickle anything else
-    arguments: Any = ["fit", *config, "--weights_only", "true", *rest]
-    LightningCLI(DetectorModule, DetectorData, args=arguments, save_config_kwargs={"overwrite": True})
+    _Command(
+        DetectorModule,
+        DetectorData,
+        args=words,
+        save_config_kwargs={"overwrite": True},
+        parser_kwargs={"prog": "faceperc train-detector", "fit": {"default_env": False}},
+    )
 
 
 if __name__ == "__main__":

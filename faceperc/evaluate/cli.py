@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from faceperc._files import check_json_target, check_target, write_file
+from faceperc._files import check_kind, write_file
 from faceperc._parser import CommandParser, add_import_option, import_heads
 from faceperc.card.figures import QUALITY_HEADINGS, quality_rows
 from faceperc.data.source import load_sources
@@ -17,7 +17,7 @@ from faceperc.evaluate.page import Section, render, worst_cases
 from faceperc.evaluate.quality import Quality, qualities
 from faceperc.evaluate.report import HEADINGS, markdown, show, summarise, table_rows
 from faceperc.evaluate.robustness import Robustness, robustness, robustness_table
-from faceperc.evaluate.saved import description, save
+from faceperc.evaluate.saved import check_saving, description, save
 from faceperc.provenance import command_line
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import DEFAULT_DETECTOR, DEFAULT_MODEL, find_model
@@ -51,10 +51,10 @@ def main(args: list[str]) -> int:
     )
     parser.add_argument("--worst", type=int, default=6, help="worst cases of each set and task on the page")
     options = parse(parser, args)
-    check_json_target(options.json)
-    for target in (options.markdown, options.html):
-        if target:
-            check_target(target)
+    if options.json:
+        check_saving(options.json)
+    check_kind(options.markdown, ".md", ".markdown", ".txt")
+    check_kind(options.html, ".html", ".htm")
     model = OnnxModel(find_model(options.model), options.threads, options.provider)
     sections = []
     for each in measure_as(options, model):

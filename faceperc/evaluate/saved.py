@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from faceperc._files import write_file
-from faceperc.errors import DataError
+from faceperc._files import check_json_target, write_file
+from faceperc._npz import read_arrays
+from faceperc.errors import DataError, UsageError
 from faceperc.evaluate.measure import Measurement, heads_of
 from faceperc.evaluate.report import json_text
 from faceperc.provenance import file_sha256, package_versions, today
@@ -50,6 +50,28 @@ def description(kind: str, model: OnnxModel, command: str) -> dict[str, Any]:
         "packages": package_versions(_PACKAGES),
         "provider": model.provider,
     }
+
+
+def check_saving(path: str | Path) -> None:
+    """Check that ``save`` can write there and replaces nothing but an older evaluation.
+
+    Raises:
+        UsageError: if not.
+    """
+    check_json_target(path)
+    rows = _rows_path(path)
+    if rows.exists() and not _holds_rows(rows):
+        raise UsageError(
+            f"{rows}: is there, and is not what 'faceperc eval --json' writes beside {Path(path).name}; "
+            "choose another name"
+        )
+
+
+def _holds_rows(path: Path) -> bool:
+    try:
+        return {name.rpartition("/")[2] for name in read_arrays(path)} <= {"rows", "names"}
+    except (OSError, ValueError):
+        return False
 
 
 def save(path: str | Path, document: dict[str, Any], measurements: Sequence[Measurement]) -> None:
@@ -94,12 +116,12 @@ def load(path: str | Path) -> tuple[str, list[Measurement]]:
         document = json.loads(Path(path).read_text())
         name, heads = str(document["model"]), heads_of(document["config"])
         measurements = []
-        with np.load(rows_path, allow_pickle=False) as arrays:
-            for result in document["results"]:
-                source, task = result["source"], result["task"]
-                rows, names = (arrays[f"{source}/{task}/{part}"] for part in ("rows", "names"))
-                measurements.append(Measurement(source, task, heads[task], rows, names.tolist()))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(rows_path)
+        for result in document["results"]:
+            source, task = result["source"], result["task"]
+            rows, names = (arrays[f"{source}/{task}/{part}"] for part in ("rows", "names"))
+            measurements.append(Measurement(source, task, heads[task], rows, names.tolist()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} and {rows_path.name} beside it: not an evaluation as 'faceperc eval --json' writes it "
             f"({error!r}); keep both files together, or evaluate again"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faceperc._files import check_target, write_file
+from faceperc._files import check_kind, make_folder, write_file
 from faceperc.data.rows import read_rows
 from faceperc.data.source import data_folder
 from faceperc.errors import DataError, UsageError
@@ -27,6 +27,7 @@ from faceperc.synthetic.model import LICENCE, load_model
 from faceperc.synthetic.render import Rendered, render
 
 PART = 100  # heads that are lost at most when a run is interrupted
+_ORDER = "order.json"
 _FACTS = "faceperc"  # key of the facts in the file's schema metadata
 _ORIGIN = "rendered heads, ICT Face Model Light (Li et al. 2020; https://github.com/ICT-VGL/ICT-FaceKit)"
 _NUMBERS = {"landmarks": 136, "points5": 10, "rotation": 9, "face_box": 4}
@@ -84,7 +85,8 @@ def render_file(order: Order, out: str | Path, workers: int = 1) -> Generator[in
     """
     if workers < 1:
         raise UsageError(f"rendering takes 1 worker or more; got {workers}")
-    check_target(out)
+    make_folder(Path(out).parent)
+    check_kind(out, ".parquet")
     load_model(order.data)  # a missing model is told before any process is started
     folder = Path(f"{out}.parts")
     _claim(folder, order)
@@ -106,7 +108,7 @@ def render_file(order: Order, out: str | Path, workers: int = 1) -> Generator[in
     stream = io.BytesIO()
     pq.write_table(pa.concat_tables(tables), stream, row_group_size=256)
     write_file(out, stream.getvalue())
-    shutil.rmtree(folder)
+    _remove_parts(folder, order)
 
 
 def read_heads(path: str | Path) -> Iterator[Rendered]:
@@ -125,10 +127,12 @@ def read_heads(path: str | Path) -> Iterator[Rendered]:
 def _claim(folder: Path, order: Order) -> None:
     """Make the parts' folder, or check that what is there was begun for the same order."""
     said = json.dumps({"count": order.count, "size": order.size, "seed": order.seed})
-    note = folder / "order.json"
+    note = folder / _ORDER
     try:
         folder.mkdir(exist_ok=True)
         if not note.exists():
+            if any(folder.iterdir()):
+                raise UsageError(f"{folder}: has other files; name another file, or move them away")
             write_file(note, said.encode())
         found = note.read_text()
     except (OSError, ValueError) as error:
@@ -137,6 +141,15 @@ def _claim(folder: Path, order: Order) -> None:
         raise UsageError(
             f"{folder}: holds parts of another run ({found}); remove the folder, or name another file"
         )
+
+
+def _remove_parts(folder: Path, order: Order) -> None:
+    """Remove what this run wrote; the folder too, if nobody has put something else into it."""
+    for start in order.starts:
+        _part(folder, start).unlink()
+    (folder / _ORDER).unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _part(folder: Path, start: int) -> Path:

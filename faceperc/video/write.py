@@ -14,6 +14,10 @@ from faceperc._files import Draft, check_target
 from faceperc.errors import UsageError
 from faceperc.video.decode import import_av, reason
 
+#: Frames per second: Matroska counts milliseconds.
+_MOST = 1000
+#: ITU-R BT.709 and its limited range, by their numbers in ITU-T H.273.
+_BT709, _LIMITED = 1, 1
 _SUFFIXES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
 
@@ -30,15 +34,19 @@ class VideoWriter:
 
         Args:
             path: ``.mp4``, ``.mkv`` or ``.mov``.
-            rate: about how many frames there are per second: for the header; the frames' own times count.
+            rate: about how many frames there are per second, for the header; at most 1000. The frames' own
+                times count.
 
         Raises:
-            UsageError: if the suffix is another, the file cannot be written, or PyAV is not installed.
+            UsageError: if the suffix or the rate is another, the file cannot be written, or PyAV is not
+                installed.
         """
         self._av = import_av()
         self._path = Path(path)
         if self._path.suffix.lower() not in _SUFFIXES:
             raise UsageError(f"{path}: cannot write {self._path.suffix!r}; use {', '.join(_SUFFIXES)}")
+        if rate > _MOST:
+            raise UsageError(f"{path}: {float(rate):g} frames a second; at most {_MOST} can be written")
         check_target(self._path)
         self._rate = rate
         self._draft: Draft | None = None
@@ -61,6 +69,7 @@ class VideoWriter:
             if picture.size != self._size:
                 picture = picture.resize(self._size, Image.Resampling.BILINEAR)
             frame = self._av.VideoFrame.from_ndarray(_even(np.asarray(picture.convert("RGB"))), "rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
             frame.pts, frame.time_base = pts, time_base
             self._container.mux(self._stream.encode(frame))
         except UsageError:
@@ -107,7 +116,12 @@ class VideoWriter:
                 raise UsageError(f'this PyAV cannot write H.264 ({error}): pip install "av>=14"') from error
             self._stream.width, self._stream.height = (side + side % 2 for side in size)
             self._stream.pix_fmt = "yuv420p"
-            self._stream.time_base = self._stream.codec_context.time_base = time_base
+            context = self._stream.codec_context
+            # said in the file: players guess otherwise, by the size
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = _LIMITED
+            context.max_b_frames = 0  # with them the header's duration is wrong where times are uneven
+            self._stream.time_base = context.time_base = time_base
         except BaseException:
             draft.discard()
             raise
