@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lightning.pytorch.cli import LightningCLI
 
+from faceperc._find_config import find_config
 from faceperc._parser import print_recipe_help
-from faceperc.config import find_config
 from faceperc.errors import UsageError
 
 

@@ -6,14 +6,12 @@ import importlib
 import inspect
 import sys
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, TypeVar
 
-from faceperc._names import nearest, no_such_file, unknown_name
+from faceperc._names import unknown_name
 from faceperc.backbone import BackboneConfig
 from faceperc.crop import CropRule
-from faceperc.errors import ConfigError, UsageError
+from faceperc.errors import ConfigError
 from faceperc.head import Head, HeadContext
 
 T = TypeVar("T")
@@ -101,25 +99,6 @@ class FaceModelConfig:
         parts = {key: _build(kind, values.pop(key), key) for key, kind in nested.items() if key in values}
         built = {task: _build(HeadConfig, spec, f"heads.{task}") for task, spec in heads.items()}
         return _build(cls, {**values, **parts, "heads": built}, "model")
-
-
-def find_config(path: str) -> Path:
-    """A configuration file: from the working directory, or `configs/...` from the installed package.
-
-    Raises:
-        UsageError: if it is in neither.
-    """
-    if Path(path).is_file():
-        return Path(path)
-    folder, *rest = Path(path).parts or ("",)
-    shipped = Path(str(resources.files("faceperc.configs"))).joinpath(*rest)
-    if folder == "configs" and shipped.is_file():
-        return shipped
-    what, known = "configuration file", Path(str(resources.files("faceperc.configs")))
-    shipped_names = [f"configs/{each.relative_to(known).as_posix()}" for each in known.rglob("*.yaml")]
-    near = nearest(path, shipped_names) if folder == "configs" else None
-    hint = f"no such {what}; did you mean {near}?" if near else no_such_file(path, what)
-    raise UsageError(f"{path}: {hint}")
 
 
 def build_heads(config: FaceModelConfig, dim: int = 8) -> dict[str, Head]:

@@ -22,11 +22,11 @@ import yaml
 from safetensors.torch import save
 
 from faceperc._files import check_target, make_folder, write_file
+from faceperc._find_config import find_config
 from faceperc._parser import CommandParser
 from faceperc.card.facts import Facts, check_evaluations, gather, read_json
 from faceperc.card.figures import main_figures
 from faceperc.card.render import render
-from faceperc.config import find_config
 from faceperc.data.source import data_folder
 from faceperc.errors import ConfigError, UsageError
 from faceperc.evaluate.cli import main as evaluate
@@ -241,12 +241,11 @@ def _halve(model: FaceModel, path: Path) -> None:
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
-    """``{"keep-float": ["a", "b"]}`` -> ``--keep-float a --keep-float b``; files of the package are found."""
+    """``{"keep-float": ["a", "b"]}`` -> ``--keep-float a --keep-float b``."""
     words = []
     for key, value in options.items():
         for each in value if isinstance(value, list) else [value]:
-            text = str(find_config(each)) if key == "calibration-data" else str(each)
-            words += [f"--{key}", text]
+            words += [f"--{key}", str(each)]
     return words
 
 

@@ -72,7 +72,7 @@ def test_parameters_are_counted_from_the_weights() -> None:
     """What the optimiser changes: no running statistics, no constants."""
     import yaml
 
-    from faceperc.config import find_config
+    from faceperc._find_config import find_config
     from faceperc.detector.model import FaceDetector
     from faceperc.model import FaceModel
 

@@ -21,8 +21,8 @@ from PIL import Image
 from timm.optim import create_optimizer_v2
 from torch import Tensor
 
+from faceperc._find_config import find_config
 from faceperc._parser import CommandParser
-from faceperc.config import find_config
 from faceperc.crop import box_from_landmarks
 from faceperc.data.augment import Augment
 from faceperc.data.derive import parsing_from_landmarks, pose_from_landmarks

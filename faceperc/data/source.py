@@ -19,6 +19,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from faceperc._find_config import find_config
 from faceperc.data.rows import count_rows, decode_image, digest, numbered_rows, spread
 from faceperc.errors import ConfigError, DataError
 from faceperc.licences import terms_of
@@ -174,11 +175,15 @@ class ParquetSource(Source):
 def load_sources(path: str | os.PathLike[str] | None = None) -> list[Source]:
     """The sources of a YAML list as in configs/data/pack.yaml, which is the default.
 
+    Args:
+        path: the user's, or ``configs/...`` of the package.
+
     Raises:
-        ConfigError: if the file is missing or names something unknown, or two sources have one name.
+        UsageError: if there is no such file.
+        ConfigError: if it names something unknown, or two sources have one name.
     """
     chosen = (
-        Path(path)
+        find_config(os.fspath(path))
         if path is not None
         else Path(str(resources.files("faceperc.configs") / "data" / "pack.yaml"))
     )
