@@ -108,7 +108,7 @@ def test_predict__options_by_what_they_are_about() -> None:
         (["bench", "--rouns", "3"], "did you mean --rounds?; see 'faceperc bench --help'"),
         (["train", "configs/train/nan.yaml"], "did you mean configs/train/nano.yaml?"),
         (["train"], "give the configuration files first"),
-        (["train-detector"], "give the configuration file first"),
+        (["train-detector"], "give the configuration files first"),
         (["predict", "--sample", "--model", "faceperc-nan"], "did you mean 'faceperc-nano'?"),
         (["predict", "--sample", "--provider", "cuad"], "did you mean 'cuda'?"),
         (["predict", "--sample", "--tasks", "pos"], "did you mean 'pose'?"),

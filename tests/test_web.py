@@ -108,16 +108,20 @@ def test_the_int8_model_runs_too(browser: Chromium, address: str) -> None:
     assert page.evaluate(SETTLED).startswith("ready: 1 face in ")
     [face] = page.evaluate(FACES)
     [wanted] = faceperc.Predictor("faceperc-nano-int8", threads=1)(sample_image())
-    check(face["tasks"]["landmarks"], wanted.landmarks.to_dict(), 256 / max(wanted.box[2:] - wanted.box[:2]))
+    to_256 = 256 / max(wanted.box[2:] - wanted.box[:2])
+    # the ranges of eight bits are those of the picture, and the browser resizes it a little differently
+    check(face["tasks"]["landmarks"], wanted.landmarks.to_dict(), to_256, pixels=1.0, sigma=0.1)
 
 
-def check(given: dict[str, Any], wanted: dict[str, Any], to_256: float) -> None:
+def check(
+    given: dict[str, Any], wanted: dict[str, Any], to_256: float, pixels: float = 0.5, sigma: float = 0.02
+) -> None:
     """One result of the page against ``to_dict()`` of the same one in Python."""
     assert given["kind"] == wanted["kind"]
     if given["kind"] == "points":
         errors = np.linalg.norm(np.subtract(given["points"], wanted["points"]), axis=1) * to_256
-        assert errors.max() <= 0.5
-        assert given["sigma"] == pytest.approx(wanted["sigma"], rel=0.02)
+        assert errors.max() <= pixels
+        assert given["sigma"] == pytest.approx(wanted["sigma"], rel=sigma)
     elif given["kind"] == "rotation":
         assert {name: given[name] for name in ("yaw", "pitch", "roll")} == pytest.approx(
             {name: wanted[name] for name in ("yaw", "pitch", "roll")}, abs=0.2

@@ -14,8 +14,8 @@ from faceperc._files import Draft, check_target
 from faceperc.errors import UsageError
 from faceperc.video.decode import import_av, reason
 
-#: Frames per second: Matroska counts milliseconds.
-_MOST = 1000
+#: Frames per second at most: Matroska counts milliseconds.
+_MOST = {".mkv": 1000}
 #: ITU-R BT.709 and its limited range, by their numbers in ITU-T H.273.
 _BT709, _LIMITED = 1, 1
 _SUFFIXES = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
@@ -34,8 +34,8 @@ class VideoWriter:
 
         Args:
             path: ``.mp4``, ``.mkv`` or ``.mov``.
-            rate: about how many frames there are per second, for the header; at most 1000. The frames' own
-                times count.
+            rate: about how many frames there are per second, for the header; the frames' own times count. In
+                ``.mkv`` at most 1000.
 
         Raises:
             UsageError: if the suffix or the rate is another, the file cannot be written, or PyAV is not
@@ -45,8 +45,9 @@ class VideoWriter:
         self._path = Path(path)
         if self._path.suffix.lower() not in _SUFFIXES:
             raise UsageError(f"{path}: cannot write {self._path.suffix!r}; use {', '.join(_SUFFIXES)}")
-        if rate > _MOST:
-            raise UsageError(f"{path}: {float(rate):g} frames a second; at most {_MOST} can be written")
+        most = _MOST.get(self._path.suffix.lower())
+        if most is not None and rate > most:
+            raise UsageError(f"{path}: {float(rate):g} frames a second; at most {most} fit in; use .mp4")
         check_target(self._path)
         self._rate = rate
         self._draft: Draft | None = None
