@@ -132,7 +132,7 @@ def _claim(folder: Path, order: Order) -> None:
         folder.mkdir(exist_ok=True)
         if not note.exists():
             if any(folder.iterdir()):
-                raise UsageError(f"{folder}: has other files; name another file, or move them away")
+                raise FileExistsError("it has other files; name another file, or move them away")
             write_file(note, said.encode())
         found = note.read_text()
     except (OSError, ValueError) as error:
