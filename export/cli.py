@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from faceperc._files import check_kind
 from faceperc._parser import CommandParser, add_import_option, import_heads
 from faceperc.errors import UsageError
 from faceperc.export.convert import add_precision_options, check_options, convert
@@ -11,7 +12,7 @@ from faceperc.export.forms import FORMS
 from faceperc.export.onnx import OPSET, OPSETS, export_onnx
 from faceperc.export.precision import round_weights
 from faceperc.export.reference import write_reference
-from faceperc.export.tensorrt import add_batch_option, build_engine, check_engine, report
+from faceperc.export.tensorrt import ENGINE_SUFFIXES, add_batch_option, build_engine, report
 from faceperc.licences import for_metadata
 from faceperc.model import FaceModel, read_training
 from faceperc.zoo import DEFAULT_DETECTOR, find_weights
@@ -54,8 +55,9 @@ def main(args: list[str]) -> int:
     check_options(options)
     if options.detector and options.form != "pipeline":
         raise UsageError("--detector: only for --form pipeline")
-    if options.engine:
-        check_engine(options.engine, options.form)
+    if options.engine and options.form != "crop":
+        raise UsageError("--engine: an engine is built of the crop form; the others take images of any size")
+    check_kind(options.engine, *ENGINE_SUFFIXES)
     tasks = None if options.tasks is None else [task.strip() for task in options.tasks.split(",")]
     folder = find_weights(options.model)
     model = FaceModel.load(folder)

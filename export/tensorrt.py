@@ -22,6 +22,9 @@ from faceperc.providers import BATCHES, Ranges, input_ranges, shape_texts
 from faceperc.runtime import OnnxModel
 from faceperc.zoo import find_model
 
+#: What the names of engines end in.
+ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
+
 
 class _UnavailableError(Exception):
     """This builder cannot work here; the message says why."""
@@ -46,7 +49,7 @@ def build_engine(
         ModelError: if the model cannot be read or TensorRT refuses it.
     """
     _check_batches(batches)
-    check_engine(out, "crop")
+    check_kind(Path(out), *ENGINE_SUFFIXES)
     source = OnnxModel(Path(model), 1, "cpu")
     ranges = input_ranges(source.metadata, batches)
     if not ranges:
@@ -61,18 +64,6 @@ def build_engine(
         f"{out}: no TensorRT engine can be built here: {'; '.join(reasons)}. Build it where NVIDIA's "
         'TensorRT and a GPU are, or, for TensorRT-RTX only, pip install "faceperc[tensorrt-rtx]"'
     )
-
-
-def check_engine(out: str | os.PathLike[str], form: str) -> None:
-    """Check before the work that an engine can be written.
-
-    Raises:
-        UsageError: if the form of the model is not ``crop``, or the file cannot be written or is of another
-            kind.
-    """
-    if form != "crop":
-        raise UsageError("an engine is built of the crop form; the others take images of any size")
-    check_kind(Path(out), ".engine", ".plan", ".trt")
 
 
 def _check_batches(batches: tuple[int, int, int]) -> None:

@@ -8,25 +8,23 @@ as ViT-tiny: Wang et al., "A Closer Look at Self-Supervised Lightweight Vision T
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceperc._files import make_folder, write_file
 from faceperc.backbone import Backbone
 from faceperc.config import FaceModelConfig
 from faceperc.conv_stem import ConvStem
 from faceperc.errors import ConfigError
 from faceperc.layers import grid_positions
+from faceperc.model import write_model
 
 
 @dataclass
@@ -166,15 +164,9 @@ class MaskedAutoencoder(nn.Module):
         Raises:
             UsageError: if they cannot be written.
         """
-        target = Path(folder)
-        make_folder(target)
-        state = self.backbone.state_dict()
-        weights = save({f"backbone.{name}": value.contiguous() for name, value in state.items()})
-        write_file(target / "model.safetensors", weights)
+        weights = {f"backbone.{name}": value for name, value in self.backbone.state_dict().items()}
         config = dataclasses.asdict(self.config)
-        kept = {key: config[key] for key in ("name", "backbone", "crop")}
-        write_file(target / "config.json", (json.dumps(kept, indent=2) + "\n").encode())
-        return target
+        return write_model(Path(folder), weights, {key: config[key] for key in ("name", "backbone", "crop")})
 
     def _shown(self, visible: Tensor) -> Tensor:
         """(N, V) indices -> (N, L) whether a patch is visible."""

@@ -177,12 +177,7 @@ class FaceModel(nn.Module):
         Raises:
             UsageError: if they cannot be written.
         """
-        target = Path(folder)
-        make_folder(target)
-        write_file(target / WEIGHTS, save({k: v.contiguous() for k, v in self.state_dict().items()}))
-        config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
-        write_file(target / CONFIG, config.encode())
-        return target
+        return write_model(Path(folder), self.state_dict(), dataclasses.asdict(self.config))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> FaceModel:
@@ -285,6 +280,18 @@ class FaceModel(nn.Module):
                 raise UsageError(f"{card}: cannot be read: {error.strerror or error}") from error
             place = push(folder, repo, private=private, tag=tag, branch=revision, message=commit_message)
         return str(place)
+
+
+def write_model(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Path:
+    """Write `model.safetensors` and `config.json` into a folder, which is made where it is missing.
+
+    Raises:
+        UsageError: if they cannot be written.
+    """
+    make_folder(folder)
+    write_file(folder / WEIGHTS, save({name: value.contiguous() for name, value in weights.items()}))
+    write_file(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    return folder
 
 
 def write_training(folder: Path, record: Mapping[str, Any]) -> Path:

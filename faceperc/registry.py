@@ -147,7 +147,7 @@ def check_names(name: str, tag: str, repo: str | None = None) -> None:
     Raises:
         UsageError: if not.
     """
-    if not _NAME.fullmatch(name) or name.endswith(INT8):
+    if not _is_name(name):
         raise UsageError(
             f"--name {name!r}: a model's name is of lower case letters and digits, with '-' between words, "
             f"and does not end in {INT8!r}"
@@ -210,7 +210,7 @@ def _checked_keys(kind: type[T], values: Any, where: str) -> dict[str, Any]:
 def _check(model: ZooModel, where: str) -> None:
     """Raise ModelError at the first value that cannot be."""
     checks = {
-        "name": bool(_NAME.fullmatch(model.name)) and not model.name.endswith(INT8),
+        "name": _is_name(model.name),
         "tag": bool(_TAG.fullmatch(model.tag)),
         "role": model.role in _ROLES,
         "use": model.use in _USES,
@@ -232,6 +232,10 @@ def _check(model: ZooModel, where: str) -> None:
     for key, right in checks.items():
         if not right:
             raise ModelError(f"{where}: the value of {key!r} cannot be; see docs/models.md")
+
+
+def _is_name(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and not name.endswith(INT8)
 
 
 def _are_finite(metrics: dict[str, float]) -> bool:

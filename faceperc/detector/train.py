@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -26,7 +26,7 @@ from faceperc.detector.model import FaceDetector, Predictions
 from faceperc.detector.sources import LICENCES
 from faceperc.detector.targets import HEAD, POINTS, ROTATION, SEEN, WEIGHT
 from faceperc.errors import ModelError, UsageError
-from faceperc.model_folder import TRAINING
+from faceperc.model import read_training
 from faceperc.rotations import geodesic_degrees, matrix_from_6d
 
 #: In a checkpoint: names of the sources that its weights learned from.
@@ -155,15 +155,7 @@ def start_from(module: pl.LightningModule, path: str) -> int:
     Raises:
         ModelError: if the file is missing or no checkpoint, or nothing agrees.
     """
-    try:
-        if Path(path).suffix == ".safetensors":
-            given = {f"model.{name}": value for name, value in load_file(path).items()}
-        else:
-            given = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except (
-        EOFError, OSError, KeyError, TypeError, RuntimeError, UnpicklingError, SafetensorError
-    ) as error:  # fmt: skip
-        raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
+    given = _read_weights(path) if _is_plain(path) else _read_checkpoint(path)["state_dict"]
     own = module.state_dict()
     same = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not same:
@@ -177,14 +169,14 @@ def sources_of(path: str) -> list[str]:
 
     Args:
         path: a checkpoint, or weights with the ``training.json`` of a model folder beside them.
+
+    Raises:
+        ModelError: if it is no checkpoint, or the record is damaged.
     """
-    if Path(path).suffix == ".safetensors":
-        try:
-            record = json.loads(Path(path).with_name(TRAINING).read_text())
-            return [str(each["name"]) for each in record["data"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return [Path(path).name]
-    return trained_on(path)
+    if not _is_plain(path):
+        return trained_on(path)
+    record = read_training(Path(path).parent)
+    return [str(each["name"]) for each in record.get("data", ())] or [Path(path).name]
 
 
 def trained_on(path: str | Path) -> list[str]:
@@ -193,12 +185,29 @@ def trained_on(path: str | Path) -> list[str]:
     Raises:
         ModelError: if it is no checkpoint.
     """
+    return list(_read_checkpoint(path).get(TRAINED_ON) or LICENCES)
+
+
+def _is_plain(path: str | Path) -> bool:
+    """Whether a file holds weights alone, not a run's checkpoint."""
+    return Path(path).suffix == ".safetensors"
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    """The arrays of a .safetensors file, by their names in DetectorModule."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
+        return {f"model.{name}": value for name, value in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
-    names = checkpoint.get(TRAINED_ON) if isinstance(checkpoint, dict) else None
-    return list(names or LICENCES)
+
+
+def _read_checkpoint(path: str | Path) -> dict[str, Any]:
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["state_dict"]
+    except (EOFError, OSError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        raise ModelError(f"{path}: is no checkpoint to start from: {error}") from error
+    return checkpoint
 
 
 def gaps_of(predictions: Predictions, index: int, target: Tensor) -> Tensor:
@@ -257,13 +266,16 @@ class _Command(RecipeCommand):
         """
         if self.trainer.world_size > 1:
             raise UsageError("a detector is trained in one process: --trainer.devices 1")
+        if self.ckpt_path is not None:
+            return
         for callback in self.trainer.checkpoint_callbacks:
-            folder, name = getattr(callback, "dirpath", None), getattr(callback, "filename", None)
-            path = Path(folder or "", f"{name}.ckpt")
-            if folder and self.ckpt_path is None and path.is_file():
+            if not isinstance(callback, ModelCheckpoint) or callback.dirpath is None:
+                continue
+            path = Path(callback.dirpath, f"{callback.filename}.ckpt")
+            if path.is_file():
                 raise UsageError(
                     f"{path}: is another run's, which this one would overwrite; go on with it by --ckpt_path "
-                    f"{Path(folder, 'last.ckpt')}, or move the folder away"
+                    f"{path.with_name('last.ckpt')}, or move the folder away"
                 )
 
 

@@ -6,7 +6,6 @@ Li et al., "Learning Formation of Physically-Based Face Attributes", CVPR 2020. 
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from faceperc._npz import read_arrays
 from faceperc.data.source import data_folder
 from faceperc.errors import DataError
 from faceperc.synthetic.mesh import Floats, Ints, Rng
@@ -97,29 +97,29 @@ def _load(path: Path) -> FaceModel:
     if not path.is_file():
         raise DataError(f"{path}: missing; rendered heads need the ICT face model (see docs/synthetic.md)")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = [str(name) for name in stored["part_names"]]
-            kept = ~np.array([name.startswith(_DROPPED) for name in names])[stored["triangle_part"]]
-            count = len(stored["neutral"])
-            return FaceModel(
-                neutral=stored["neutral"],
-                identity=stored["identity"].reshape(-1, count * 3).astype(np.float32),
-                expression=stored["expression"].reshape(-1, count * 3).astype(np.float32),
-                expression_names=[str(name) for name in stored["expression_names"]],
-                triangles=stored["triangles"][kept].astype(np.int32),
-                uv=stored["uv"][stored["triangles_uv"][kept]],
-                part=stored["triangle_part"][kept],
-                part_names=names,
-                region=stored["vertex_region"],
-                region_names=[str(name) for name in stored["region_names"]],
-                region_map=stored["face_region_map"],
-                hairline=stored["hairline"].astype(np.float32),
-                openness=stored["ambient_occlusion"].astype(np.float32) / 255,
-                landmarks=stored["landmarks68"],
-                eye_centre=stored["eye_centre"],
-                iris_radius=float(stored["iris_radius"]),
-            )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        stored = read_arrays(path)
+        names = [str(name) for name in stored["part_names"]]
+        kept = ~np.array([name.startswith(_DROPPED) for name in names])[stored["triangle_part"]]
+        count = len(stored["neutral"])
+        return FaceModel(
+            neutral=stored["neutral"],
+            identity=stored["identity"].reshape(-1, count * 3).astype(np.float32),
+            expression=stored["expression"].reshape(-1, count * 3).astype(np.float32),
+            expression_names=[str(name) for name in stored["expression_names"]],
+            triangles=stored["triangles"][kept].astype(np.int32),
+            uv=stored["uv"][stored["triangles_uv"][kept]],
+            part=stored["triangle_part"][kept],
+            part_names=names,
+            region=stored["vertex_region"],
+            region_names=[str(name) for name in stored["region_names"]],
+            region_map=stored["face_region_map"],
+            hairline=stored["hairline"].astype(np.float32),
+            openness=stored["ambient_occlusion"].astype(np.float32) / np.float32(255),
+            landmarks=stored["landmarks68"],
+            eye_centre=stored["eye_centre"],
+            iris_radius=float(stored["iris_radius"]),
+        )
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: no readable ICT face model ({error})") from error
 
 
